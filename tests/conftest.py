@@ -1,0 +1,67 @@
+"""What every tier shares: one thread, nobody's own files, a marker for each test, a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+# Before numpy and torch are imported: several threads on two cores only fight each other.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Nothing may depend on a hub that answers; tests of the hub source set this for themselves.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# jupyter_core warns until it is told where to look, and warnings are errors.
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+
+import pytest  # noqa: E402
+
+TIERS = ("unit", "data", "notebooks", "browser")
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test without a tier is a unit test."""
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            item.add_marker(pytest.mark.unit)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def nobodys_files(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Records go to a temporary store; a unit test has an empty cache of its own, too.
+
+    The other tiers keep the user's cache, so that the packages are fetched once.
+    """
+    patch = pytest.MonkeyPatch()
+    request.addfinalizer(patch.undo)
+    patch.setenv("WORKBENCH_STORE", str(tmp_path_factory.mktemp("store")))
+    if request.node.get_closest_marker("unit"):
+        patch.setenv("WORKBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium. Without one, browser tests skip, and fail where ``CI`` is set."""
+    named = os.environ.get("WORKBENCH_CHROMIUM", "")
+    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found:
+        return found
+    refuse: Callable[[str], None] = pytest.fail if os.environ.get("CI") else pytest.skip
+    refuse(
+        f"no browser: none of {', '.join(BROWSERS)} is on PATH. Install Chromium "
+        "(apt-get install chromium, brew install --cask chromium) or name one in WORKBENCH_CHROMIUM"
+    )
+    raise AssertionError("unreachable")
