@@ -1,0 +1,172 @@
+"""What the experiments on text share: the task, the encoder, and how both are read and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from workbench.experiments.base import Experiment, setting
+from workbench.observations import Scalar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from workbench.experiments.inputs import Encoded
+    from workbench.experiments.training import Settings
+
+TASK_NAMES = ("sentiment", "topics", "qa_matching", "emoji_names", "stsb", "cola", "sib200")
+ENCODER_NAMES = ("minilm", "e5-small", "tiny")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A task as an encoder reads it. ``test`` holds every subset, the source first."""
+
+    train: Encoded
+    validation: Encoded
+    test: Encoded
+    classes: int
+    metric: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class TextExperiment(Experiment):
+    """Settings of every experiment that fine-tunes an encoder on a text task."""
+
+    task: str = setting(
+        "sentiment",
+        "Text task, or folder:/path or hub:owner/name with columns text and label.",
+        choices=TASK_NAMES,
+        open=True,
+        group="Data",
+    )
+    model: str = setting(
+        "minilm",
+        "Encoder to compress, or a local folder or hub id.",
+        choices=ENCODER_NAMES,
+        open=True,
+        group="Data",
+    )
+    pooling: Literal["mean", "cls"] = setting(
+        "mean", "How token states become one representation.", group="Data"
+    )
+    train_size: int = setting(
+        1000, "Training rows (0: all).", minimum=0, maximum=10**7, step=100, group="Data"
+    )
+    eval_size: int = setting(
+        200, "Validation rows (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+    )
+    test_size: int = setting(
+        100, "Test rows of each subset (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+    )
+    max_length: int = setting(
+        48, "Longest text, in tokens.", minimum=4, maximum=512, step=4, group="Data"
+    )
+    freeze_embeddings: bool = setting(
+        True, "Keep the embeddings as pretrained while fine-tuning.", group="Training"
+    )
+    batch_size: int = setting(
+        16, "Texts per update.", minimum=1, maximum=1024, step=4, group="Training"
+    )
+    weight_decay: float = setting(
+        0.01, "Decoupled weight decay of AdamW.", minimum=0, maximum=1, step=0.01, group="Training"
+    )
+    max_grad_norm: float = setting(
+        1.0, "Clip gradients to this norm (0: never).", minimum=0, maximum=100, group="Training"
+    )
+    accumulation: int = setting(
+        1, "Batches per update.", minimum=1, maximum=256, step=1, group="Machine"
+    )
+    precision: Literal["no", "bf16", "fp16"] = setting("no", "Mixed precision.", group="Machine")
+    device: Literal["auto", "cpu"] = setting(
+        "auto", "auto: a GPU where there is one.", group="Machine", identity=False
+    )
+    checkpoint_every: int = setting(
+        0,
+        "Updates between checkpoints inside a phase (0: only at its end).",
+        minimum=0,
+        maximum=10**6,
+        step=10,
+        group="Machine",
+        identity=False,
+    )
+    seed: int = setting(
+        0,
+        "Seed of the head, the batch order, dropout and random masks.",
+        minimum=0,
+        maximum=2**31,
+        step=1,
+        group="Experiment",
+    )
+
+    def data(self) -> dict[str, str]:
+        from workbench import datasets, models
+
+        return {"task": datasets.fingerprint(self.task), "model": models.fingerprint(self.model)}
+
+    def inputs(self) -> tuple[Inputs, nn.Module]:
+        """The data and a fresh classifier, the head drawn from ``seed``."""
+        import torch
+
+        from workbench import datasets, models
+        from workbench.experiments.inputs import encode
+        from workbench.experiments.training import derive
+
+        task = datasets.task(self.task)
+        splits = datasets.limit(
+            datasets.load(self.task),
+            train=self.train_size or None,
+            validation=self.eval_size or None,
+            test=self.test_size or None,
+        )
+        classes = 1 if task.kind == "regression" else splits["train"].features["label"].num_classes
+        torch.manual_seed(derive(self.seed, "head"))
+        model, tokenizer = models.classifier(self.model, classes, pooling=self.pooling)
+        if self.freeze_embeddings:
+            models.freeze_embeddings(model)
+        prefix = models.prefix(self.model)
+        train, validation, test = (
+            encode(splits[name], tokenizer, prefix=prefix, max_length=self.max_length)
+            for name in ("train", "validation", "test")
+        )
+        return Inputs(train, validation, test, classes, task.metric, prefix), model
+
+    def settings(self, updates: int, learning_rate: float) -> Settings:
+        """Settings of one phase of the training loop."""
+        from workbench.experiments.training import Settings
+
+        return Settings(
+            updates=updates,
+            learning_rate=learning_rate,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            max_grad_norm=self.max_grad_norm,
+            accumulation=self.accumulation,
+            precision=self.precision,
+            device=self.device,
+            seed=self.seed,
+        )
+
+
+def measure(
+    step: int, inputs: Inputs, split: str, logits: np.ndarray, **labels: str
+) -> Iterator[Scalar]:
+    """Scores of ``logits`` (n, classes) on a split, one set per domain or language."""
+    from workbench.metrics.fidelity import calibration_error
+    from workbench.metrics.scores import score
+
+    data: Encoded = getattr(inputs, split)
+    regression = inputs.classes == 1
+    predictions = logits[:, 0] if regression else logits.argmax(-1)
+    for subset in dict.fromkeys(data.subsets.tolist()):
+        chosen = data.subsets == subset
+        told = {"split": split, "subset": subset, **labels}
+        scores: Mapping[str, Any] = score(inputs.metric, predictions[chosen], data.labels[chosen])
+        for name, value in scores.items():
+            yield Scalar(step, name, float(value), told)
+        if not regression:
+            error = calibration_error(logits[chosen], data.labels[chosen])
+            yield Scalar(step, "calibration_error", float(error), told)
