@@ -38,9 +38,7 @@ def root() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nobodys_files(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def nobodys_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Records go to a temporary store; a unit test has an empty cache of its own, too.
 
     The other tiers keep the user's cache, so that the packages are fetched once.
