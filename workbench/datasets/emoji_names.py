@@ -64,7 +64,8 @@ _VARIANT = frozenset(
     "man woman men women person people boy boys girl girls child children baby adult older old "
     "mr mrs mx prince princess king queen male female he she "
     "red orange yellow green blue purple brown black white grey gray pink light medium dark "
-    "small large big "
+    "small large big round hollow spiral open closed raised lowered on off non face button family "
+    "motorized manual eyes "
     "left right up down upwards downwards leftwards rightwards facing pointing clockwise "
     "counterclockwise anticlockwise north south east west upper lower "
     "one two three four five six seven eight nine ten eleven twelve thirty first second third "
@@ -81,7 +82,7 @@ def stem(name: str) -> tuple[str, ...]:
     """
     every = [re.sub(r"(ing|ers|er|es|s|ed|e)$", "", w) if len(w) > 4 else w for w in words(name)]
     kept = {s for s, w in zip(every, words(name), strict=True) if w not in _VARIANT}
-    kept = {s for s in kept if not s.isdigit()}
+    kept = {s for s in kept if not s.isdigit() and (len(s) > 1 or not s.isascii())}
     return tuple(sorted(kept)) or ("person",)
 
 
