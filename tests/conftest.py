@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before numpy and torch are imported: several threads on two cores only fight each other.
@@ -37,17 +37,25 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nobodys_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the user's own records, nor does a server that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_STORE", str(tmp_path_factory.mktemp("records")))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def nobodys_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Records go to a temporary store; a unit test has an empty cache of its own, too.
+def nobodys_files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """A unit test has an empty store and an empty cache of its own.
 
     The other tiers keep the user's cache, so that the packages are fetched once.
     """
-    patch = pytest.MonkeyPatch()
-    request.addfinalizer(patch.undo)
-    patch.setenv("WORKBENCH_STORE", str(tmp_path_factory.mktemp("store")))
-    if request.node.get_closest_marker("unit"):
-        patch.setenv("WORKBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("unit"):
+            patch.setenv("WORKBENCH_STORE", str(tmp_path / "own-records"))
+            patch.setenv("WORKBENCH_CACHE", str(tmp_path / "own-cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def test_runs_in_the_smoke_profile(path: Path, monkeypatch: pytest.MonkeyPatch) 
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
-        km=ThisPython(),
+        kernel_manager_class=ThisPython,
         timeout=300,
         resources={"metadata": {"path": str(path.parent)}},
     )
