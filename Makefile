@@ -48,7 +48,7 @@ dashboards: $(VENV)/.lab ## serve the chapters as dashboards and open the front 
 	@$(BIN)/python -m workbench serve --port $(PORT)
 
 lab: $(VENV)/.lab ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks/00_index.ipynb
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/widgets/jupyter" $(BIN)/jupyter lab notebooks/00_index.ipynb
 
 # ---- check it ----
 
