@@ -1,0 +1,56 @@
+"""What gets compressed: encoders, and the classifier that sits on one.
+
+``ENCODERS``, ``Encoder`` and ``fingerprint`` are light. Everything else imports torch and
+transformers, and does so when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from workbench.models.registry import ENCODERS, Encoder, fingerprint
+
+if TYPE_CHECKING:
+    from workbench.models.classifier import (
+        ClassifierOutput,
+        SentenceClassifier,
+        SentenceClassifierConfig,
+        classifier,
+        encode_batch,
+    )
+    from workbench.models.encoders import load_encoder
+    from workbench.models.parameters import freeze_embeddings, parameter_report
+
+_LAZY = {
+    "ClassifierOutput": "classifier",
+    "SentenceClassifier": "classifier",
+    "SentenceClassifierConfig": "classifier",
+    "classifier": "classifier",
+    "encode_batch": "classifier",
+    "freeze_embeddings": "parameters",
+    "load_encoder": "encoders",
+    "parameter_report": "parameters",
+}
+
+__all__ = [
+    "ENCODERS",
+    "ClassifierOutput",
+    "Encoder",
+    "SentenceClassifier",
+    "SentenceClassifierConfig",
+    "classifier",
+    "encode_batch",
+    "fingerprint",
+    "freeze_embeddings",
+    "load_encoder",
+    "parameter_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
