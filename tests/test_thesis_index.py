@@ -1,0 +1,105 @@
+"""Every name in THESIS_INDEX.md exists: functions, tests, notebooks and their headings."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+INDEX = ROOT / "THESIS_INDEX.md"
+HEADER = ("Thesis", "What", "Code", "Test", "Notebook")
+
+
+def rows() -> list[dict[str, str]]:
+    """The lines of all tables, as column -> cell."""
+    lines = [line for line in INDEX.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    cells = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [
+        dict(zip(HEADER, row, strict=True))
+        for row in cells
+        if tuple(row) != HEADER and not set("".join(row)) <= set("-: ")
+    ]
+
+
+def quoted(column: str) -> list[str]:
+    """Names in backticks in one column, each once."""
+    return sorted({name for row in rows() for name in re.findall(r"`([^`]+)`", row[column])})
+
+
+def slug(heading: str) -> str:
+    """The anchor that Jupyter and GitHub give a heading: words joined by hyphens."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@cache
+def headings(notebook: Path) -> set[str]:
+    prose = [c.source for c in nbformat.read(notebook, as_version=4).cells if c.source[:1] == "#"]
+    return {slug(line.lstrip("#")) for text in prose for line in text.splitlines()[:1]}
+
+
+def resolve(name: str) -> object:
+    """The object of a dotted name: the longest importable prefix, then attributes."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        module = ".".join(parts[:end])
+        try:
+            found: object = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and not module.startswith(error.name):
+                raise
+            continue
+        for attribute in parts[end:]:
+            found = getattr(found, attribute)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+def test_chapter_11_is_there_in_full() -> None:
+    named = {row["Thesis"] for row in rows()}
+    wanted = [f"Equation 11.{n}" for n in range(1, 9)]
+    wanted += [f"Figure 11.{n}" for n in range(1, 6)]
+    wanted += ["Table 11.1", "Table 11.2", "Algorithm 5"]
+    assert not [name for name in wanted if name not in named]
+
+
+def test_no_line_is_empty() -> None:
+    assert not [row for row in rows() if not (row["Thesis"] and row["What"])]
+
+
+@pytest.mark.parametrize("name", quoted("Code"))
+def test_code_exists(name: str) -> None:
+    if "/" in name:
+        assert (ROOT / name).exists()
+    else:
+        assert name.startswith(("workbench.", "widgets."))
+        resolve(name)
+
+
+@pytest.mark.parametrize("name", quoted("Test"))
+def test_test_exists(name: str) -> None:
+    file, _, function = name.partition("::")
+    assert (ROOT / file).is_file()
+    if function:
+        assert re.search(rf"^\s*def {re.escape(function)}\(", (ROOT / file).read_text(), re.M)
+
+
+@pytest.mark.parametrize(
+    "link", sorted({x for row in rows() for x in re.findall(r"\]\(([^)]+)\)", row["Notebook"])})
+)
+def test_notebook_and_heading_exist(link: str) -> None:
+    file, _, anchor = link.partition("#")
+    assert (ROOT / file).is_file()
+    if anchor:
+        assert anchor in headings(ROOT / file)
+
+
+def test_a_wrong_name_is_seen() -> None:
+    with pytest.raises(AttributeError):
+        resolve("workbench.observations.NoSuchThing")
+    with pytest.raises((ModuleNotFoundError, AttributeError)):
+        resolve("workbench.no_such_module.thing")
