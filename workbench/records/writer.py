@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,7 @@ def write(writer: Writer, inputs: Mapping[str, Checkpoint], keep: bool) -> Itera
         raise
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that make the numbers."""
     found = {"python": platform.python_version(), "workbench": __version__}
