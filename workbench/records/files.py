@@ -2,7 +2,7 @@
 
 ``record.json`` (what it is and how it stands), ``scalars.parquet`` (the curves),
 ``arrays.safetensors`` and ``checkpoint.safetensors``. Parquet pages carry checksums and the
-safetensors headers a SHA-256 of their content, so that a damaged file is named, never used.
+headers of all three a SHA-256 of their content, so that a damaged file is named, never used.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def write_scalars(path: Path, rows: Sequence[Scalar]) -> None:
     }
     for label in labels:
         columns[label] = pa.array([row.labels.get(label) for row in rows], pa.string())
+    table = pa.table(columns)
+    table = table.replace_schema_metadata({"sha256": _table_digest(table)})
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        parquet.write_table(pa.table(columns), file, compression="zstd", write_page_checksum=True)
+        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def read_scalars(path: Path, rows: int) -> pyarrow.Table:
@@ -94,13 +96,17 @@ def read_scalars(path: Path, rows: int) -> pyarrow.Table:
     try:
         with open(path, "rb") as file:
             table = parquet.ParquetFile(file, page_checksum_verification=True).read()
+        names, told = tuple(table.column_names), (table.schema.metadata or {}).get(b"sha256", b"")
+        sound = told.decode() == _table_digest(table)
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise damaged(path, str(error).strip()) from error
-    if tuple(table.column_names[:3]) != COLUMNS or table.num_rows < rows:
+    if names[:3] != COLUMNS or table.num_rows < rows:
         raise damaged(path, f"{rows} rows of {', '.join(COLUMNS)} expected")
-    return table.slice(0, rows)
+    if not sound:
+        raise damaged(path, "its content does not match its checksum")
+    return table.replace_schema_metadata(None).slice(0, rows)
 
 
 def scalars_of(table: pyarrow.Table) -> list[Scalar]:
@@ -166,7 +172,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise damaged(path, "the file is missing") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise damaged(path, str(error)) from error
     text = metadata.get("header", "")
     if metadata.get("sha256") != _digest(tensors, text):
@@ -184,6 +190,21 @@ def plain(values: Any, what: str = "array") -> np.ndarray:
         )
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def _table_digest(table: pyarrow.Table) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    digest = hashlib.sha256("\0".join(table.column_names).encode())
+    for column in table.columns:
+        values = column.combine_chunks()
+        if values.type == pa.string():
+            lines = pa.ListArray.from_arrays([0, len(values)], compute.fill_null(values, "\1"))
+            digest.update(compute.binary_join(lines, "\0")[0].as_buffer())
+        else:
+            digest.update(values.to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()
 
 
 def _digest(tensors: Mapping[str, np.ndarray], text: str) -> str:
