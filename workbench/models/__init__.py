@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 from workbench.models.registry import ENCODERS, Encoder, fingerprint
 
 if TYPE_CHECKING:
-    from workbench.models.classifier import (
+    from workbench.models.encoders import load_encoder
+    from workbench.models.parameters import freeze_embeddings, parameter_report
+    from workbench.models.sentence import (
         ClassifierOutput,
         SentenceClassifier,
         SentenceClassifierConfig,
         classifier,
         encode_batch,
     )
-    from workbench.models.encoders import load_encoder
-    from workbench.models.parameters import freeze_embeddings, parameter_report
 
 _LAZY = {
-    "ClassifierOutput": "classifier",
-    "SentenceClassifier": "classifier",
-    "SentenceClassifierConfig": "classifier",
-    "classifier": "classifier",
-    "encode_batch": "classifier",
+    "ClassifierOutput": "sentence",
+    "SentenceClassifier": "sentence",
+    "SentenceClassifierConfig": "sentence",
+    "classifier": "sentence",
+    "encode_batch": "sentence",
     "freeze_embeddings": "parameters",
     "load_encoder": "encoders",
     "parameter_report": "parameters",

@@ -36,6 +36,7 @@ _MINILM_FILES = (
     "vocab.txt",
     "special_tokens_map.json",
 )
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 _HUB_FILES = (
     "config.json",
     "model*.safetensors",
@@ -174,13 +175,7 @@ def _from_folder(folder: Path | None) -> tuple[PreTrainedModel, PreTrainedTokeni
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with quiet():
         config = AutoConfig.from_pretrained(folder, **options)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        except (OSError, ValueError) as error:
-            raise FileNotFoundError(
-                f"{folder} has no tokenizer that can be read. Save it beside the model with "
-                f"tokenizer.save_pretrained({str(folder)!r})."
-            ) from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         if not _has_pooler(folder):
             options |= without_pooler(AutoModel._model_mapping[type(config)])
         model, info = AutoModel.from_pretrained(
@@ -205,7 +200,12 @@ def _from_folder(folder: Path | None) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 def check_folder(folder: Path) -> None:
-    """Raise FileNotFoundError unless ``folder`` holds a config and safetensors weights."""
+    """Raise unless ``folder`` holds a config, a tokenizer and safetensors weights.
+
+    Raises:
+        FileNotFoundError: one of them is missing.
+        ValueError: the config is unreadable, or that of a SentenceClassifier.
+    """
     names = sorted(path.name for path in folder.iterdir())
     if "config.json" not in names:
         raise FileNotFoundError(
@@ -216,6 +216,12 @@ def check_folder(folder: Path) -> None:
         raise ValueError(
             f"{folder} holds a SentenceClassifier, not an encoder. Load it with "
             "SentenceClassifier.from_pretrained and take its .encoder."
+        )
+    # Without these files transformers 5 makes up an empty tokenizer and says nothing.
+    if not any(name in _TOKENIZERS or name.endswith(".model") for name in names):
+        raise FileNotFoundError(
+            f"{folder} has no tokenizer. Save it beside the model with "
+            f"tokenizer.save_pretrained({str(folder)!r})."
         )
     if any(name.endswith(".safetensors") for name in names):
         return

