@@ -66,6 +66,7 @@ class SelfDistilledPruning(TextExperiment):
             teacher_updates=50,
             pruning_steps=5,
             updates=8,
+            max_length=32,
             projections="pca",
         ),
         "recorded": dict(),
@@ -326,18 +327,21 @@ class _Run:
         self.masks = make(scores, density, within=self.masks)
         self.masks.apply(self.student)
 
-    def _loss(self, model: nn.Module, batch: Mapping[str, Any]) -> Any:
-        """The objective of retraining: labels, and the teacher in evaluation mode, no gradients."""
+    def _terms(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Weighted terms of the objective; the teacher in evaluation mode, without gradients."""
         import torch
 
-        labels = batch["labels"]
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        student = model(**inputs)
-        teacher = None
+        student, teacher = model(**inputs), None
         if self.experiment.loss != "none":
             with torch.no_grad():
                 teacher = self.teacher(**inputs)
-        return self.distillation(student, teacher, labels)
+        return self.distillation.terms(student, teacher, batch["labels"])
+
+    def _loss(self, model: nn.Module, batch: Mapping[str, Any]) -> Any:
+        import torch
+
+        return torch.stack(list(self._terms(model, batch).values())).sum()
 
     def _phase(self, step: int) -> Any:
         from workbench.experiments.training import Phase
@@ -393,15 +397,17 @@ class _Run:
         told = {"phase": "after"}
         for scope, value in compression.density(self.student).items():
             yield Scalar(step, "density", float(value), {"scope": scope})
-        yield Scalar(step, "cka", float(similarity.cka(self.hidden, self.teacher_hidden)), told)
-        for estimator in ("knn", "histogram", "infonce"):
-            labels = {**told, "estimator": estimator}
-            value = information.mutual_information(
-                self.hidden, self.teacher_hidden, estimator=estimator
-            )
-            ceiling = information.ceiling(self.teacher_hidden, estimator=estimator)
-            yield Scalar(step, "mutual_information", float(value), {**labels, "role": "estimate"})
-            yield Scalar(step, "mutual_information", float(ceiling), {**labels, "role": "ceiling"})
+        yield Scalar(step, "cka", similarity.cka(self.hidden, self.teacher_hidden), told)
+        for estimator in information.ESTIMATORS:
+            values = {
+                "estimate": information.mutual_information,
+                "ceiling": lambda ours, theirs, **options: information.ceiling(theirs, **options),
+                "floor": information.floor,
+            }
+            for role, measured in values.items():
+                value = measured(self.hidden, self.teacher_hidden, estimator=estimator)
+                labels = {**told, "estimator": estimator, "role": role}
+                yield Scalar(step, "mutual_information", float(value), labels)
         if self.inputs.classes > 1:
             yield from self._separability(step, told)
         for kind, projector in self.projectors.items():
@@ -414,7 +420,7 @@ class _Run:
 
         z, y = self.hidden, self.inputs.validation.labels
         values = {
-            "snr": separability.snr(z, y),
+            "snr": separability.signal_to_noise(z, y),
             "silhouette": separability.silhouette(z, y),
             "fisher_ratio": separability.fisher_ratio(z, y),
             "nearest_centroid": separability.nearest_centroid_accuracy(z, y),
@@ -424,33 +430,46 @@ class _Run:
 
     def _norms(self, step: int) -> Iterator[Observation]:
         """Norms and histograms of weights, and of gradients on one fixed batch of training rows."""
-        from workbench.metrics import norms
+        from workbench.metrics import compression, norms
 
-        self._gradients()
+        for term, value in self._gradients().items():
+            yield Scalar(step, "loss_term", float(value), {"term": term})
         for name, rows in (
             ("weight_norm", norms.weight_norms(self.student)),
             ("gradient_norm", norms.gradient_norms(self.student)),
-            ("layer_density", norms.densities(self.student)),
+            ("layer_density", compression.layer_densities(self.student)),
         ):
             for layer, module, value in rows:
                 labels = {"layer": str(layer), "module": module}
                 yield Scalar(step, name, float(value), labels)
         for what in ("weight", "gradient"):
             counts, edges = norms.histograms(self.student, what)
-            yield Array(step, f"{what}_histogram", counts.astype("float32"))
+            yield Array(step, f"{what}_histogram", counts.astype("int32"))
             yield Array(step, f"{what}_edges", edges.astype("float32"))
         self.student.zero_grad(set_to_none=True)
 
-    def _gradients(self) -> None:
-        """Gradients of the objective on the same 32 training rows at every step, no dropout."""
+    def _gradients(self) -> dict[str, float]:
+        """Gradients of the objective on the same 32 training rows at every step, no dropout.
+
+        Returns the weighted terms of the loss there.
+        """
+        import torch
+
         self.student.eval().zero_grad(set_to_none=True)
         device = next(self.student.parameters()).device
-        batch = self.inputs.train.collate(range(min(32, len(self.inputs.train))))
-        self._loss(self.student, {k: v.to(device) for k, v in batch.items()}).backward()
+        rows = range(min(32, len(self.inputs.train)))
+        batch = {k: v.to(device) for k, v in self.inputs.train.collate(rows).items()}
+        terms = self._terms(self.student, batch)
+        torch.stack(list(terms.values())).sum().backward()
+        return {name: float(value.detach()) for name, value in terms.items()}
 
     def _kept(self) -> dict[str, dict]:
         """What a checkpoint needs beside the model: masks and the state of the projections."""
-        kept = {f"projector.{k}": dict(p.state()) for k, p in self.projectors.items()}
+        kept: dict[str, dict] = {
+            f"projector.{kind}": {"previous": projector.previous}
+            for kind, projector in self.projectors.items()
+            if projector.previous is not None
+        }
         if self.masks is not None:
             masks = self.masks.state_dict().items()
             kept["masks"] = {name: mask.cpu().numpy() for name, mask in masks}
@@ -468,7 +487,7 @@ class _Run:
         if "masks" in groups:
             self.masks = Masks({n: torch.from_numpy(m.copy()) for n, m in groups["masks"].items()})
         for kind, projector in self.projectors.items():
-            projector.load(groups.get(f"projector.{kind}", {}))
+            projector.previous = groups.get(f"projector.{kind}", {}).get("previous")
         update = resume.meta["update"]
         if update is None:
             return resume.step + 1, None

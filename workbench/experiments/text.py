@@ -115,7 +115,7 @@ class TextExperiment(Experiment):
         from workbench.experiments.inputs import encode
         from workbench.experiments.training import derive
 
-        task = datasets.task(self.task)
+        task = datasets.describe(self.task)
         splits = datasets.limit(
             datasets.load(self.task),
             train=self.train_size or None,
@@ -127,7 +127,7 @@ class TextExperiment(Experiment):
         model, tokenizer = models.classifier(self.model, classes, pooling=self.pooling)
         if self.freeze_embeddings:
             models.freeze_embeddings(model)
-        prefix = models.prefix(self.model)
+        prefix = model.config.prefix
         train, validation, test = (
             encode(splits[name], tokenizer, prefix=prefix, max_length=self.max_length)
             for name in ("train", "validation", "test")
