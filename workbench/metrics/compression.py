@@ -111,8 +111,7 @@ def multiply_adds(
     The model is called with ``input_ids`` and ``attention_mask``. Attention is found by modules
     that ``rule`` calls "query"; elsewhere (a fused projection) only the linear layers count.
     """
-    if batch < 1 or length < 1:
-        raise ValueError(f"batch={batch}, length={length}; both must be 1 or more.")
+    _at_least_one(batch, length)
     rows: dict[str, int] = {}
 
     def watch(name: str):
@@ -159,6 +158,8 @@ def latency(
             f"repeats={repeats}, threads={threads}, warmup={warmup}; repeats and threads must be "
             "1 or more, warmup 0 or more."
         )
+    if not isinstance(batch, Mapping):
+        _at_least_one(*batch)
     inputs = dict(batch) if isinstance(batch, Mapping) else _inputs(model, *batch)
     shape = next(value.shape for value in inputs.values() if isinstance(value, Tensor))
     device = next(model.parameters()).device
@@ -213,15 +214,28 @@ def _remaining(
     return found
 
 
+def _at_least_one(batch: int, length: int) -> None:
+    """Raise ``ValueError`` unless there is a sequence and it has a token."""
+    if batch < 1 or length < 1:
+        raise ValueError(f"batch={batch}, length={length}; both must be 1 or more.")
+
+
 def _inputs(model: nn.Module, batch: int, length: int) -> dict[str, Tensor]:
     """Made-up token ids without padding, where the model's parameters are."""
-    config = getattr(model, "config", None)
-    longest = getattr(config, "max_position_embeddings", None)
-    if longest is not None and length > longest:
-        raise ValueError(f"length={length}; the model takes at most {longest} tokens.")
-    token = min(5, getattr(config, "vocab_size", 6) - 1)  # not the padding token (0 or 1)
+    tokens = 6
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Embedding):
+            continue
+        if name.endswith("word_embeddings"):
+            tokens = module.num_embeddings
+        # RoBERTa keeps the positions up to its padding index free.
+        free = 0 if module.padding_idx is None else module.padding_idx + 1
+        if name.endswith("position_embeddings") and length > module.num_embeddings - free:
+            longest = module.num_embeddings - free
+            raise ValueError(f"length={length}; the model takes at most {longest} tokens.")
     device = next(model.parameters()).device
-    ids = torch.full((batch, length), token, dtype=torch.long, device=device)
+    # Not token 0 or 1, which stand for padding.
+    ids = torch.full((batch, length), min(5, tokens - 1), dtype=torch.long, device=device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
@@ -231,7 +245,7 @@ def _evaluating(model: nn.Module):
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         for module in training:

@@ -59,9 +59,9 @@ class Projector:
             )
         centred = z - z.mean(axis=0)
         if self.method == "lda":
-            index, values = as_labels(labels, len(z)) if labels is not None else (None, ())
-            if index is None:
+            if labels is None:
                 raise ValueError("lda needs labels: pass one class per sample, or use pca.")
+            index, values = as_labels(labels, len(z))
         if np.linalg.norm(centred) <= 1e-12 * np.linalg.norm(z):
             view, turn = np.zeros((len(z), 2)), True
         elif self.method == "pca":
@@ -122,7 +122,7 @@ def _neighbour_map(centred: np.ndarray, previous: np.ndarray | None, seed: int) 
     start = previous
     if start is None or start.std() == 0:
         start = _principal(centred, 2)
-    start = (start / start[:, 0].std() * 1e-4).astype(np.float32)
+    start = (start / start.std() * 1e-4).astype(np.float32)
     perplexity = min(30.0, max(1.0, (len(centred) - 1) / 3))
     tsne = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=500)
     scale = np.abs(centred).max()
