@@ -319,3 +319,40 @@ def test_fifty_records_are_read_in_a_tenth_of_a_second(store: Store) -> None:
         times.append(time.perf_counter() - start)
     assert len(frame) == 100_000
     assert min(times) < 0.1  # the best of five: the machine may be busy
+
+
+@pytest.mark.parametrize("key", ["..", "../other", "a/b", ".", "/etc", ".locks"])
+def test_a_key_is_never_a_path(store: Store, key: str) -> None:
+    store.collect(Counting(2))
+    (store.path.parent / "other").mkdir()
+    for call in (store.get, store.remove):
+        with pytest.raises(UnknownRecord):
+            call(key)
+    assert (store.path.parent / "other").is_dir() and len(store.find()) == 1
+
+
+def test_derived_columns_join_the_settings(store: Store) -> None:
+    class Labelled(Counting):
+        def labels(self):
+            return {"method": "counting by hand"}
+
+    assert store.collect(Labelled(2)).config["method"] == "counting by hand"
+    assert len(store.find("counting", method="counting by hand")) == 1
+
+
+def test_only_the_first_of_several_processes_writes(store: Store, monkeypatch) -> None:
+    store.collect(Counting(2, needs=True))
+    teacher, key = store.key(Counting(2)), store.key(Counting(2, needs=True))
+    before = {p: p.stat().st_mtime_ns for p in store.path.rglob("*")}
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert list(store.stream(Counting(2, needs=True))) == []
+    description = store.get(key).folder / "record.json"
+    details = json.loads(description.read_text())
+    description.write_text(json.dumps(details | {"status": "running"}))
+    run = store.stream(Counting(2, needs=True))
+    assert [next(run).done for _ in range(3)] == [0, 1, 2]
+    description.write_text(json.dumps(details))
+    assert list(run) == []
+    assert before.keys() == set(store.path.rglob("*"))
+    assert store.get(teacher).status == "finished"

@@ -111,11 +111,12 @@ def read_scalars(path: Path, rows: int) -> pyarrow.Table:
 
 def scalars_of(table: pyarrow.Table) -> list[Scalar]:
     """The rows of a table as the observations they were."""
-    labels = table.column_names[3:]
-    return [
-        Scalar(*(row[c] for c in COLUMNS), {n: row[n] for n in labels if row[n] is not None})
-        for row in table.to_pylist()
-    ]
+    found = []
+    for row in table.to_pylist():
+        step, name, value = (row.pop(column) for column in COLUMNS)
+        labels = {label: text for label, text in row.items() if text is not None}
+        found.append(Scalar(step, name, value, labels))
+    return found
 
 
 def write_arrays(path: Path, arrays: Sequence[Array]) -> None:
@@ -212,5 +213,5 @@ def _digest(tensors: Mapping[str, np.ndarray], text: str) -> str:
     for name in sorted(tensors):
         values = tensors[name]
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(values.reshape(-1).view(np.uint8))
+        digest.update(memoryview(values.reshape(-1).view(np.uint8)))
     return digest.hexdigest()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import shutil
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.observations import Observation, Progress
-from workbench.records import files
+from workbench.observations import Checkpoint, Observation, Progress
+from workbench.records import files, locks, ranks
 from workbench.records.errors import RecordError, UnknownRecord, read_only, writing
 from workbench.records.index import Index
 from workbench.records.record import Record, frame, key_of
+from workbench.records.search import latest as keep_latest
+from workbench.records.search import narrow
 from workbench.records.writer import Writer, write
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Store:
 
     def stream(
         self, experiment: Any, *, keep_checkpoint: bool | None = None
-    ) -> Iterator[Observation]:
+    ) -> Generator[Observation, None, None]:
         """Run ``experiment`` if it is not finished; yield what it observes once that is kept.
 
         What it requires is collected first, as records of their own, and only their progress is
@@ -89,17 +90,16 @@ class Store:
                     if isinstance(observation, Progress):
                         text = f"{name}: {observation.text}" if observation.text else name
                         yield Progress(observation.done, observation.total, text)
-        lock = self._lock(key)
+        folder = self.path / key
+        if not ranks.writes():
+            yield from ranks.compute_along(experiment, folder, self._inputs(required))
+            return
+        lock = locks.lock_of(self.path, key)
         try:
-            yield from self._wait(lock, f"another process runs {experiment.name} ({key}); waiting")
+            text = f"another process runs {experiment.name} ({key}); waiting"
+            yield from locks.wait(self.path, lock, text)
             if self._finished(key, keep) is None:
-                inputs = {}
-                for name, needed in required.items():
-                    record = self._finished(self.key(needed), True)
-                    if record is None:
-                        raise UnknownRecord(f"The record of {name!r} was removed; run it again.")
-                    inputs[name] = record.checkpoint()
-                yield from write(Writer(self.path / key, experiment), inputs, keep)
+                yield from write(Writer(folder, experiment), self._inputs(required), keep)
         finally:
             lock.release()
 
@@ -107,14 +107,11 @@ class Store:
 
     def get(self, key: str) -> Record:
         """The record with this key (an experiment's is ``key(experiment)``)."""
-        found = [s for s in self._chain() if (s.path / key / files.RECORD).exists()]
-        records = [store._record(files.read_json(store.path / key / files.RECORD), key)
-                   for store in found]  # fmt: skip
-        if not key or not records:
+        records = [record for store in self._chain() if (record := store._own(key)) is not None]
+        if not records:
             raise UnknownRecord(
-                f"No record {key!r} in {self.path}"
-                + (f" or {self.below.path}" if self.below else "")
-                + ". python -m workbench records lists what there is."
+                f"No record {key!r} in {' or '.join(str(s.path) for s in self._chain())}. "
+                "python -m workbench records lists what there is."
             )
         return next((r for r in records if r.status == "finished"), records[0])
 
@@ -140,13 +137,8 @@ class Store:
                     record = store._record(details, key)
                     if known is None or (record.status == "finished" != known.status):
                         merged[key] = record
-        records = list(merged.values())
-        _check_settings(records, config)
-        records = [r for r in records if status in (None, r.status) and _matches(r, config)]
-        records.sort(key=lambda record: (record.status == "finished", record.created))
-        if latest:
-            newest = {key_of({"name": r.name, "config": dict(r.config)}): r for r in records}
-            records = list(newest.values())
+        records = [r for r in narrow(merged.values(), config) if status in (None, r.status)]
+        records = keep_latest(records) if latest else records
         return sorted(records, key=lambda record: (record.created, record.key))
 
     def scalars(
@@ -195,24 +187,15 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Remove a record of this store (not of the one below) with all its files."""
-        folder = self.path / key
-        if not key or not folder.is_dir():
+        if self._own(key, check=False) is None:
             self.get(key)
             raise read_only(self.below.path if self.below else self.path)
         if self.read_only:
             raise read_only(self.path)
-        lock = self._lock(key)
-        try:
-            if not _try(lock):
-                raise RecordError(
-                    f"Record {key} is being written by another process; stop it first."
-                )
-            with writing(self.path):
-                trash = self.path / f".removed-{key}-{os.urandom(4).hex()}"
-                folder.rename(trash)
-                shutil.rmtree(trash)
-        finally:
-            lock.release()
+        with locks.held(self.path, key), writing(self.path):
+            trash = self.path / f".removed-{key}-{os.urandom(4).hex()}"
+            (self.path / key).rename(trash)
+            shutil.rmtree(trash)
 
     def reindex(self) -> int:
         """Build the index anew from the folders; returns how many records there are.
@@ -225,55 +208,47 @@ class Store:
     def _chain(self) -> list[Store]:
         return [self, *(self.below._chain() if self.below else [])]
 
+    def _own(self, key: str, check: bool = True) -> Record | None:
+        """The record as it lies in this very store; ``check=False`` takes a damaged one too."""
+        path = self.path / key / files.RECORD
+        if not re.fullmatch(r"\w+", key) or not path.parent.is_dir():
+            return None
+        if not check:
+            return Record(key, "", {}, "", "", 0.0, path.parent)
+        return self._record(files.read_json(path), key) if path.exists() else None
+
     def _finished(self, key: str, with_checkpoint: bool) -> Record | None:
         for store in self._chain():
-            path = store.path / key / files.RECORD
-            if path.exists():
-                record = store._record(files.read_json(path), key)
-                if record.status == "finished" and (record.has_checkpoint or not with_checkpoint):
+            record = store._own(key)
+            if record is not None and record.status == "finished":
+                if record.has_checkpoint or not with_checkpoint:
                     return record
         return None
 
+    def _inputs(self, required: Mapping[str, Any]) -> dict[str, Checkpoint]:
+        inputs = {}
+        for name, needed in required.items():
+            record = self._finished(self.key(needed), True)
+            checkpoint = None if record is None else record.checkpoint()
+            if checkpoint is None:
+                raise UnknownRecord(f"The record of the {name} was removed meanwhile; start again.")
+            inputs[name] = checkpoint
+        return inputs
+
     def _record(self, details: dict[str, Any], key: str) -> Record:
         status = details["status"]
-        if status == "running" and not self._is_running(key):
+        if status == "running" and not locks.is_held(self.path, key):
             status = "interrupted"  # its process died
         return Record(
-            key, details["experiment"], details["config"], status, details.get("created", ""),
-            details.get("seconds", 0.0), self.path / key, details,
-        )  # fmt: skip
-
-    def _lock(self, key: str) -> Any:
-        from filelock import FileLock
-
-        with writing(self.path):
-            (self.path / ".locks").mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / ".locks" / f"{key}.lock", thread_local=False)
-
-    def _is_running(self, key: str) -> bool:
-        from filelock import FileLock
-
-        path = self.path / ".locks" / f"{key}.lock"
-        if not path.exists():
-            return False
-        lock = FileLock(path, thread_local=False)
-        try:
-            return not _try(lock)
-        except OSError:  # not ours to lock: it may well be alive
-            return True
-        finally:
-            lock.release()
-
-    def _wait(self, lock: Any, text: str) -> Iterator[Progress]:
-        with writing(self.path):
-            acquired = _try(lock)
-        polls = 0
-        while not acquired:
-            time.sleep(0.1)
-            polls += 1
-            if polls % 10 == 5:  # someone only looking lets go at once
-                yield Progress(0, 1, text)
-            acquired = _try(lock)
+            key,
+            details["experiment"],
+            details["config"],
+            status,
+            details.get("created", ""),
+            details.get("seconds", 0.0),
+            self.path / key,
+            details,
+        )
 
 
 def default_store() -> Store:
@@ -291,35 +266,3 @@ def default_store() -> Store:
         shipped = [Path(chosen)]
     below = next((folder for folder in shipped if folder.is_dir()), None)
     return Store(own, below=None if below is None else Store(below, read_only=True))
-
-
-def _try(lock: Any) -> bool:
-    from filelock import Timeout
-
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
-
-
-def _matches(record: Record, config: dict[str, Any]) -> bool:
-    for name, wanted in config.items():
-        value = record.config.get(name)
-        if isinstance(value, list):
-            if value != list(wanted):
-                return False
-        elif isinstance(wanted, (list, tuple, set, frozenset, range)):
-            if value not in wanted:
-                return False
-        elif name not in record.config or value != wanted:
-            return False
-    return True
-
-
-def _check_settings(records: list[Record], config: dict[str, Any]) -> None:
-    known = {name for record in records for name in record.config}
-    for name in config.keys() - known if known else ():
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"No record has a setting {name!r}; they have {sorted(known)}.{hint}")

@@ -56,13 +56,12 @@ class Writer:
         if (self.folder / files.CHECKPOINT).exists():
             self._restore()
         identity = self.experiment.identity()
-        config = dict(identity["config"])
-        if isinstance(method := getattr(self.experiment, "method", None), str):
-            config.setdefault("method", method)
+        # Columns that follow from the settings, such as the name of the method.
+        derived: dict[str, str] = getattr(self.experiment, "labels", dict)()
         self.details = {
             "key": self.folder.name,
             "experiment": self.experiment.name,
-            "config": config,
+            "config": {**identity["config"], **derived},
             "status": "running",
             "created": created,
             "identity": identity,
