@@ -180,6 +180,15 @@ def test_a_collapsed_side_tells_nothing(estimator):
     assert np.isfinite(mutual_information(x, one_varies, estimator=estimator))
 
 
+def test_infonce_of_representations_that_are_their_classes():
+    labels = np.arange(400) % 4  # rows in a pattern: the halves must not split by class
+    x = np.eye(6)[labels]
+    found = mutual_information(x, x @ np.diag(np.arange(6.0)), estimator="infonce")
+    assert 0.5 * math.log(3) < found < math.log(4) + 0.05  # column 0 is lost: three classes of four
+    half = np.arange(400) % 2
+    assert 0.5 < mutual_information(half, half, estimator="infonce") < math.log(2) + 0.01
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_repeated_samples_do_not_break_the_estimate(estimator):
     x, y = gaussians(20, 2)

@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import silhouette_score
 
 from workbench.metrics.projections import METHODS, Projector, project
@@ -73,6 +74,26 @@ def test_streaming_equals_all_at_once_and_can_go_on_from_its_state(method):
     streamed.append(resumed.add(steps[2], labels))
     for one, two in zip(at_once, streamed, strict=True):
         assert one.shape == (60, 2) and np.array_equal(one, two)
+
+
+def test_lda_is_that_of_scikit_learn_with_many_samples():
+    z, labels = classes(3000, 5)
+    ours = project([z], labels, "lda")[0]
+    theirs = LinearDiscriminantAnalysis(solver="eigen").fit(z, labels).transform(z)
+    for axis in range(2):  # shrinkage is about features / samples
+        assert abs(np.corrcoef(ours[:, axis], theirs[:, axis])[0, 1]) > 0.999
+        means = np.array([ours[labels == c, axis].mean() for c in range(3)])
+        spread = (ours[:, axis] - means[labels]).std()
+        assert spread == pytest.approx(1.0, abs=0.05)  # its sd is 1 / sqrt(2n), 0.013
+
+
+def test_lda_of_classes_that_are_points_or_single_samples():
+    labels = np.arange(40) % 4
+    points = 3 * np.eye(6)[labels] + 1e-13 * np.random.default_rng(0).normal(size=(40, 6))
+    assert np.array_equal(project([points], labels, "lda")[0], project([points])[0])
+    alone = np.r_[0, 1, 2, np.full(37, 3)]
+    z = np.random.default_rng(0).normal(size=(40, 6))
+    assert np.isfinite(project([z], alone, "lda")[0]).all()
 
 
 def test_lda_separates_what_pca_does_not_see():

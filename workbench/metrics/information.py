@@ -47,7 +47,8 @@ def mutual_information(
     .. math:: \psi(k) + \psi(n) - \mathbb{E}[\psi(n_x + 1) + \psi(n_y + 1)]
 
     with n_x, n_y the samples strictly nearer than the ``k``-th neighbour in the joint space. It
-    never exceeds psi(n) - psi(k), and may fall slightly below 0.
+    never exceeds psi(n) - psi(k), and may fall slightly below 0. For continuous data: many equal
+    rows, as of a representation that collapsed onto its classes, mislead it.
 
     ``histogram``: a joint histogram of ``bins`` x ``bins`` equal cells over the range, blurred by
     a Gaussian of ``smoothing`` bins, then the plug-in sum of p log(p / p_x p_y). A histogram of
@@ -57,8 +58,8 @@ def mutual_information(
 
     ``infonce``: the lower bound of van den Oord et al. (2018), arXiv 1807.03748, with a critic in
     closed form. ``bilinear`` is the log density ratio of the Gaussian fitted to the components of
-    one half of the samples (every other row), measured on the other half and the reverse; it
-    cannot exceed log(n / 2). ``cosine`` is the cosine of the raw centred rows over
+    a random half of the samples (always the same one), measured on the other half and the
+    reverse; it cannot exceed log(n / 2). ``cosine`` is the cosine of the raw centred rows over
     ``temperature``, needs p = q and ignores ``components``; it cannot exceed log n.
 
     Raises ``ValueError`` for an unknown estimator, ``k`` not in 1..n-1, different numbers of
@@ -77,7 +78,7 @@ def mutual_information(
         u, v, _ = _canonical(x, y)
         pairs = zip((x @ u).T, (y @ v).T, strict=True)
         return sum(_smoothed_histogram(a, b, bins, smoothing) for a, b in pairs)
-    halves = slice(0, None, 2), slice(1, None, 2)
+    halves = np.array_split(np.random.default_rng(0).permutation(len(x)), 2)
     bounds = [_infonce(_gaussian_critic(x, y, a, b)) for a, b in (halves, halves[::-1])]
     return float(np.mean(bounds))
 
@@ -137,7 +138,7 @@ def _smoothed_histogram(a: np.ndarray, b: np.ndarray, bins: int, smoothing: floa
     return float((joint[filled] * np.log(joint[filled] / independent[filled])).sum())
 
 
-def _gaussian_critic(x: np.ndarray, y: np.ndarray, fit: slice, test: slice) -> np.ndarray:
+def _gaussian_critic(x: np.ndarray, y: np.ndarray, fit: np.ndarray, test: np.ndarray) -> np.ndarray:
     """log p(y_j | x_i) / p(y_j) (rows i, columns j) on ``test``, of the Gaussian of ``fit``."""
     u, v, rho = _canonical(x[fit] - x[fit].mean(axis=0), y[fit] - y[fit].mean(axis=0))
     a, b = (x[test] - x[fit].mean(axis=0)) @ u, (y[test] - y[fit].mean(axis=0)) @ v
@@ -191,9 +192,12 @@ def _canonical(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _whitened(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """An orthonormal basis of the columns of ``z``, and the map with z @ map = basis."""
+    """An orthonormal basis of the columns of ``z``, and the map with z @ map = basis.
+
+    Columns have variance 1 (over all samples), so what is far below is rounding.
+    """
     left, values, right = np.linalg.svd(z, full_matrices=False)
-    keep = values > 1e-10 * values.max(initial=0.0)
+    keep = values > 1e-6 * np.sqrt(len(z))
     return left[:, keep], (right.T / np.where(keep, values, 1.0))[:, keep]
 
 

@@ -30,7 +30,8 @@ class Projector:
     - ``lda``: the first two discriminants, in units of the spread within the classes; with two
       classes, the discriminant and the main direction left beside it. Fitted on the very
       samples it shows, LDA separates even noise when features are many, so it sees at most one
-      principal component per 10 samples, and shrinks (Ledoit-Wolf).
+      principal component per 10 samples, and shrinks (Ledoit-Wolf). Where every class is a
+      point, the principal components are shown.
     - ``tsne``: van der Maaten and Hinton (2008), started from the previous map (the first from
       principal components), perplexity 30 or a third of the samples if that is less. Distances
       between far clusters mean nothing.
@@ -95,23 +96,31 @@ def _principal(centred: np.ndarray, count: int) -> np.ndarray:
 
 
 def _discriminants(centred: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Two discriminants, or with two classes one and the main direction beside it."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    """Two discriminants, or with two classes one and the main direction beside it.
+
+    Directions that maximise the scatter between over the shrunk scatter within the classes.
+    """
+    from scipy.linalg import eigh
+    from sklearn.covariance import ledoit_wolf
 
     count = max(2, min(centred.shape[1], len(centred) // 10))
     reduced = _principal(centred, count)
     spread = reduced.std(axis=0)
-    reduced = reduced[:, spread > 1e-9 * spread.max()]
-    if reduced.shape[1] == 1:
-        return _principal(centred, 2)  # one direction is all there is
-    lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto")
-    view = lda.fit(reduced, index).transform(reduced)[:, :2]
-    view = view - view.mean(axis=0)
+    reduced = reduced[:, spread > 1e-9 * spread.max()] / spread.max()
+    member = np.eye(index.max() + 1)[index]
+    means = (member.T @ reduced) / member.sum(axis=0)[:, None]
+    apart = reduced - means[index]
+    if reduced.shape[1] == 1 or np.linalg.norm(apart) <= 1e-9 * np.linalg.norm(reduced):
+        return _principal(centred, 2)  # one direction is all there is, or classes are points
+    within = ledoit_wolf(apart, assume_centered=True)[0]
+    between = means[index].T @ means[index] / len(reduced)
+    axes = eigh(between, within)[1][:, ::-1][:, : min(2, len(means) - 1)]
+    axes *= np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1.0, 1.0)
+    view = reduced @ axes
     if view.shape[1] == 1:
-        axis = lda.coef_[0] / np.linalg.norm(lda.coef_[0])
+        axis = axes[:, 0] / np.linalg.norm(axes[:, 0])
         beside = _principal(reduced - np.outer(reduced @ axis, axis), 1)
-        scale = view.std() / beside.std() if beside.std() > 0 else 1.0
-        view = np.hstack([view, beside * scale])
+        view = np.hstack([view, beside * (view.std() / beside.std())])
     return view
 
 
