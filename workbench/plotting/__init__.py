@@ -1,0 +1,87 @@
+"""Figures as functions of frames: one family per file, one entry point, :func:`figure`.
+
+    data = plotting.gather("pruning_curve", store, store.find(task="sentiment"))
+    figure = plotting.figure("pruning_curve", data, metric="accuracy", theme="dark", width=1100)
+    plotting.to_png(figure)
+
+Importing the package is cheap: matplotlib and pandas load when the first figure is drawn. The
+functions ``plot_x(data, *, ax=None, ...)`` draw on anybody's axes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from workbench.plotting.registry import FIGURES, Family, figure, gather
+
+if TYPE_CHECKING:
+    from workbench.plotting.difference import plot_difference
+    from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
+    from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
+    from workbench.plotting.layer_density import plot_layer_density
+    from workbench.plotting.norms import plot_distributions, plot_norms
+    from workbench.plotting.pruning_curve import plot_pruning_curve, plot_pruning_curves
+    from workbench.plotting.recovery import plot_recovery
+    from workbench.plotting.reported import plot_reported
+    from workbench.plotting.separability import plot_separability
+    from workbench.plotting.table import plot_table
+    from workbench.plotting.training_loss import plot_training_loss
+
+_HOME = {
+    "alt_text": "export",
+    "code": "export",
+    "relevant": "export",
+    "to_csv": "export",
+    "to_png": "export",
+    "to_svg": "export",
+    "plot_difference": "difference",
+    "plot_distributions": "norms",
+    "plot_fidelity_curve": "fidelity_curves",
+    "plot_fidelity_curves": "fidelity_curves",
+    "plot_layer_density": "layer_density",
+    "plot_norms": "norms",
+    "plot_pruning_curve": "pruning_curve",
+    "plot_pruning_curves": "pruning_curve",
+    "plot_recovery": "recovery",
+    "plot_reported": "reported",
+    "plot_separability": "separability",
+    "plot_table": "table",
+    "plot_training_loss": "training_loss",
+}
+
+__all__ = [
+    "FIGURES",
+    "Family",
+    "alt_text",
+    "code",
+    "figure",
+    "gather",
+    "plot_difference",
+    "plot_distributions",
+    "plot_fidelity_curve",
+    "plot_fidelity_curves",
+    "plot_layer_density",
+    "plot_norms",
+    "plot_pruning_curve",
+    "plot_pruning_curves",
+    "plot_recovery",
+    "plot_reported",
+    "plot_separability",
+    "plot_table",
+    "plot_training_loss",
+    "relevant",
+    "to_csv",
+    "to_png",
+    "to_svg",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

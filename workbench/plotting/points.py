@@ -1,0 +1,100 @@
+"""Arrays of records as tidy frames: projected points and histograms.
+
+Works on anything with the attributes of a record: ``config`` (a mapping with ``method`` and
+``seed``), ``scalars()`` (a long frame) and ``arrays(name)`` (values with ``step`` and ``labels``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.plotting import words
+
+
+def points(
+    records: Iterable[Any], *, projection: str = "pca", class_names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Projected representations: method, seed, step, density, x, y, class.
+
+    ``projection`` is ``"pca"``, ``"lda"`` or ``"tsne"``; ``class_names`` replaces the numbers of
+    the classes by their names.
+    """
+    parts = []
+    for record in records:
+        arrays = record.arrays("projection", projection=projection)
+        if not arrays:
+            continue
+        numbers = np.asarray(record.arrays("classes")[0].values)
+        shares = _densities(record)
+        for array in arrays:
+            values = np.asarray(array.values, dtype=float)
+            if values.shape != (len(numbers), 2):
+                raise ValueError(
+                    f"projection at step {array.step} has the shape {values.shape}; "
+                    f"{len(numbers)} classes need ({len(numbers)}, 2)"
+                )
+            run = _run(record)
+            part = pd.DataFrame({**run, "step": array.step, "density": shares[array.step],
+                                 "x": values[:, 0], "y": values[:, 1]})  # fmt: skip
+            part["class"] = [_class(number, class_names) for number in numbers]
+            parts.append(part)
+    if not parts:
+        raise ValueError(
+            f"no record has the projection {projection!r}; "
+            "run the experiment with projections='all'"
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def histograms(records: Iterable[Any], *, quantity: str = "weight") -> pd.DataFrame:
+    """Histograms per layer and module: method, seed, step, density, layer, module, left, right,
+    count. ``quantity`` is ``"weight"`` or ``"gradient"``."""
+    if quantity not in ("weight", "gradient"):
+        raise ValueError(f"unknown quantity {quantity!r}; choose 'weight' or 'gradient'")
+    parts = []
+    for record in records:
+        edges = {a.step: np.asarray(a.values, float) for a in record.arrays(f"{quantity}_edges")}
+        shares = _densities(record)
+        for array in record.arrays(f"{quantity}_histogram"):
+            counts, edge = np.asarray(array.values, float), edges[array.step]
+            layers, modules, bins = counts.shape
+            if modules != len(words.MODULES) or len(edge) != bins + 1:
+                raise ValueError(
+                    f"histogram of shape {counts.shape} with {len(edge)} edges; expected "
+                    f"(layers, {len(words.MODULES)}, bins) with bins + 1 edges"
+                )
+            index = pd.MultiIndex.from_product(
+                [[str(layer) for layer in range(layers)], words.MODULES, range(bins)],
+                names=["layer", "module", "bin"],
+            )
+            part = pd.DataFrame({"count": counts.ravel()}, index=index).reset_index()
+            part["left"] = edge[part["bin"]]
+            part["right"] = edge[part.pop("bin") + 1]
+            run = {**_run(record), "step": array.step, "density": shares[array.step]}
+            parts.append(part.assign(**run))
+    if not parts:
+        raise ValueError(f"no record has histograms of the {quantity}s")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _run(record: Any) -> dict[str, Any]:
+    config = record.config
+    return {"method": config.get("method", "none"), "seed": config.get("seed", 0)}
+
+
+def _densities(record: Any) -> dict[int, float]:
+    rows = record.scalars()
+    rows = rows[rows["name"] == "density"]
+    if "scope" in rows.columns and (rows["scope"] == "prunable").any():
+        rows = rows[rows["scope"] == "prunable"]
+    return dict(zip(rows["step"], rows["value"], strict=True))
+
+
+def _class(number: Any, names: Sequence[str] | None) -> str:
+    if names is None:
+        return f"class {int(number)}" if float(number).is_integer() else f"{number:g}"
+    return str(names[int(number)])

@@ -1,0 +1,217 @@
+"""The figures by name: what each shows, what it needs, and how to draw it.
+
+This module is light: menus are built from it without matplotlib or pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SCORES = ("accuracy", "f1", "matthews", "spearman")
+TESTED = (*SCORES, "agreement", "calibration_error")
+MEASURED = ("snr", "mutual_information", "cka", "silhouette", "fisher_ratio", "nearest_centroid")
+LAYERED = ("weight_norm", "gradient_norm", "layer_density")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of figure.
+
+    ``scalars`` must all be in the data; of ``metrics`` one is chosen with the option ``metric``
+    (empty: no choice); ``arrays`` are read from the records instead of scalars. ``options`` are
+    the settings that a menu may offer, each with its choices.
+    """
+
+    name: str
+    title: str
+    help: str
+    module: str
+    plot: str
+    scalars: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
+    data: Literal["scalars", "points", "histograms"] = "scalars"
+    options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The plot function; matplotlib loads here first."""
+        return getattr(importlib.import_module(f"workbench.plotting.{self.module}"), self.plot)
+
+    @property
+    def describe(self) -> Callable[..., str]:
+        """The function that says the figure in one sentence, with its numbers."""
+        name = self.plot.replace("plot_", "describe_", 1)
+        return getattr(importlib.import_module(f"workbench.plotting.{self.module}"), name)
+
+    def available(self, names: Iterable[str]) -> bool:
+        """Whether scalars and arrays of these ``names`` are enough to draw this figure."""
+        held = set(names)
+        chosen = not self.metrics or held.intersection(self.metrics)
+        return bool(chosen) and held.issuperset(self.scalars) and held.issuperset(self.arrays)
+
+
+_SPREAD = ("range", "sd", "t95")
+_SCALE = ("log", "linear")
+_SPLIT = ("test", "validation")
+
+_FAMILIES = (
+    Family(
+        "pruning_curve", "Score against remaining weights",
+        "Further right is more compressed; a line that stays high keeps the score with fewer "
+        "weights, and the dotted control was trained as long without pruning.",
+        "pruning_curve", "plot_pruning_curve", ("density",), TESTED,
+        options={"split": _SPLIT, "spread": _SPREAD, "seeds": (False, True), "scale": _SCALE},
+    ),
+    Family(
+        "pruning_curves", "Score in every domain or language",
+        "The first panel is what the model was trained on; the others show what compression costs "
+        "where it never saw a label.",
+        "pruning_curve", "plot_pruning_curves", ("density",), TESTED,
+        options={"split": _SPLIT, "spread": _SPREAD, "scale": _SCALE},
+    ),
+    Family(
+        "fidelity", "Fidelity to the teacher and separability of the classes",
+        "Higher mutual information and CKA mean representations closer to the unpruned teacher's; "
+        "a higher signal-to-noise ratio means classes further apart than they are wide.",
+        "fidelity_curves", "plot_fidelity_curves", ("density", "mutual_information"),
+        options={"estimator": ("knn", "histogram", "infonce"), "spread": _SPREAD, "scale": _SCALE},
+    ),
+    Family(
+        "recovery", "Drop and recovery at each pruning step",
+        "Each bar starts at the score right after pruning and ends, at the marker, at the score "
+        "after retraining: the longer it is, the more was lost and regained.",
+        "recovery", "plot_recovery", ("density",), SCORES, options={"split": ("validation",)},
+    ),
+    Family(
+        "separability", "Classes in two dimensions as weights are removed",
+        "Read each row from left to right: the classes stay apart as long as the network still "
+        "tells them apart, and run into each other when it does not.",
+        "separability", "plot_separability", arrays=("projection", "classes"), data="points",
+        options={"projection": ("pca", "lda", "tsne")},
+    ),
+    Family(
+        "weight_norms", "Weight norm per layer and module type",
+        "Bright cells hold most of the remaining weight; compare a column across layers to see "
+        "which part of the network a method keeps.",
+        "norms", "plot_norms", ("density", "weight_norm"), fixed={"name": "weight_norm"},
+    ),
+    Family(
+        "gradient_norms", "Gradient norm per layer and module type",
+        "Bright cells are where retraining still pulls hardest.",
+        "norms", "plot_norms", ("density", "gradient_norm"), fixed={"name": "gradient_norm"},
+    ),
+    Family(
+        "weight_distributions", "Distribution of the remaining weights",
+        "From top to bottom weights are removed: magnitude pruning cuts the middle out, and "
+        "retraining fills the gap again from both sides.",
+        "norms", "plot_distributions", arrays=("weight_histogram", "weight_edges"),
+        data="histograms", fixed={"quantity": "weight"},
+    ),
+    Family(
+        "gradient_distributions", "Distribution of the gradients",
+        "A wider ridge means that more weights still receive large gradients at that density.",
+        "norms", "plot_distributions", arrays=("gradient_histogram", "gradient_edges"),
+        data="histograms", fixed={"quantity": "gradient"},
+    ),
+    Family(
+        "layer_density", "Where the remaining weights are",
+        "Layer-wise pruning leaves the same share everywhere; global pruning spares some layers "
+        "and empties others.",
+        "layer_density", "plot_layer_density", ("density", "layer_density"),
+    ),
+    Family(
+        "table", "Methods by remaining weights",
+        "Each cell is the mean over seeds with one standard deviation; brighter is higher.",
+        "table", "plot_table", ("density",), TESTED, options={"split": _SPLIT},
+    ),
+    Family(
+        "difference", "Two runs and their difference",
+        "The third panel is the second minus the first, seed by seed: where its band leaves zero, "
+        "the two differ in every seed.",
+        "difference", "plot_difference", ("density",), (*TESTED, *MEASURED, *LAYERED),
+        options={"split": _SPLIT, "spread": _SPREAD},
+    ),
+    Family(
+        "reported", "Measured here beside the thesis's reported numbers",
+        "Compare the order of the methods, not the numbers: models, data and budgets differ.",
+        "reported", "plot_reported", ("density",), SCORES, options={"split": _SPLIT},
+    ),
+    Family(
+        "training_loss", "Loss during retraining",
+        "Each pruning step (dotted) pushes the loss up and retraining brings it down again.",
+        "training_loss", "plot_training_loss", ("train_loss",),
+    ),
+)  # fmt: skip
+
+FIGURES: dict[str, Family] = {family.name: family for family in _FAMILIES}
+
+
+def family(name: str) -> Family:
+    """The family called ``name``, or a ``ValueError`` with the names there are."""
+    if name not in FIGURES:
+        raise ValueError(f"no figure named {name!r}; there are: {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+def figure(
+    name: str,
+    data: pd.DataFrame,
+    *,
+    theme: Literal["light", "dark"] = "light",
+    width: float = 720,
+    title: str | None = None,
+    background: Literal["match", "transparent"] = "match",
+    **options: Any,
+) -> Figure:
+    """Draw the figure ``name`` and return it, ready for :func:`~workbench.plotting.to_png`.
+
+    Args:
+        data: what :func:`gather` gives for this figure.
+        theme: the page's theme.
+        width: in CSS pixels; 1100 suits a wide page and 358 a telephone.
+        title: over the figure; ``None`` takes the family's, ``""`` none.
+        background: the theme's own, or transparent.
+        options: those of the plot function, such as ``metric``, ``split``, ``methods``.
+
+    Raises:
+        ValueError: no such figure, or data that cannot be drawn (the message says why).
+    """
+    from workbench.plotting import layout  # matplotlib loads here first
+
+    chosen = family(name)
+    if background not in ("match", "transparent"):
+        raise ValueError(f"unknown background {background!r}; choose 'match' or 'transparent'")
+    drawn = chosen.function(data, theme=theme, width=width, **{**chosen.fixed, **options})
+    made: Figure = drawn.figure if hasattr(drawn, "figure") else drawn.ravel()[0].figure
+    layout.headline(made, chosen.title if title is None else title, theme)
+    if background == "transparent":
+        made.patch.set_alpha(0.0)
+    layout.settle(made)
+    return made
+
+
+def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.DataFrame:
+    """The frame that the figure ``name`` is drawn from.
+
+    Scalars are joined with the settings by ``store.scalars``; points and histograms are read from
+    the arrays of the records. ``options`` are ``projection`` and ``class_names`` for points.
+    """
+    chosen, records = family(name), list(records)
+    if not records:
+        raise ValueError("no records to draw; run or choose some first")
+    if chosen.data == "scalars":
+        return store.scalars(records)
+    from workbench.plotting import points
+
+    if chosen.data == "points":
+        return points.points(records, **options)
+    return points.histograms(records, quantity=chosen.fixed["quantity"])

@@ -1,0 +1,158 @@
+"""Our numbers beside those that the thesis reports, never on one axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.plotting import frames, layout, style, words
+
+
+def plot_reported(
+    data: pd.DataFrame,
+    *,
+    reported: pd.DataFrame,
+    axes: Any = None,
+    metric: str = "accuracy",
+    split: str = "test",
+    subset: str | None = None,
+    density: float | None = None,
+    task: str | None = None,
+    score: str | None = None,
+    spread: str = "range",
+    theme: str = "light",
+    width: float | None = None,
+) -> np.ndarray:
+    """Draw our scores (left) and the reported ones (right), methods in rows.
+
+    The two come from other models, data and budgets: compare the order of the methods, not the
+    numbers. Reported values are hollow; a cross marks a cell that is known to be inconsistent.
+
+    Args:
+        data: long frame of the records.
+        reported: the rows of one table as in ``data/thesis``: table, method, density, task,
+            metric, value (percent) and mark (text where a cell is in doubt).
+        density: our step nearest to it is shown; by default the lowest density reported.
+        task, score: which column of the table, such as ``"SST-2"`` and ``"accuracy"``; its
+            average by default.
+    """
+    ours, theirs, source = _both(
+        data, reported, metric, split, subset, density, task, score, spread
+    )
+    order = words.order_methods([*ours.index, *theirs.index])
+    place = {method: len(order) - 1 - row for row, method in enumerate(order)}
+    height = 110 + 30 * len(order)
+    if axes is None:
+        width = style.WIDTH if width is None else width
+        axes = layout.panels(2, width=width, theme_name=theme, least=250, height=height)
+        stacked = width < 500
+    else:
+        axes, stacked = layout.given(axes, 2), False
+    marks, look = style.method_marks(order, theme), style.theme(theme)
+    for method, row in ours.iterrows():
+        mark, y = marks[method], place[method]
+        if np.isfinite(row["low"]):
+            axes[0].plot([row["low"], row["high"]], [y, y], color=mark.color, linewidth=2.5)
+        axes[0].plot(row["mean"], y, mark.marker or "o", color=mark.color, markersize=7)
+    for method, row in theirs.iterrows():
+        mark, y = marks[method], place[method]
+        axes[1].plot(
+            row["value"] / 100, y, mark.marker or "o", markersize=7, color=mark.color,
+            markerfacecolor="none", markeredgewidth=1.6,
+        )  # fmt: skip
+        if row["doubt"]:
+            axes[1].plot(row["value"] / 100, y, "x", color=look.foreground, markersize=12)
+    at = words.percent(float(ours["density"].min()))
+    counts = ours["n"].astype(int)
+    seeds = "one seed" if counts.max() == 1 else f"{counts.min()} seeds or more"
+    seeds = f"{counts.max()} seeds" if counts.min() == counts.max() > 1 else seeds
+    titles = [f"measured here, at {at}, {seeds}", f"reported in {source}"]
+    if theirs["doubt"].any():
+        titles[1] += "\n(cross: the printed cell is in doubt)"
+    for number, (ax, title) in enumerate(zip(axes, titles, strict=True)):
+        ax.set_yticks(list(place.values()))
+        names = [layout.safe(words.method(method)) for method in place]
+        ax.set_yticklabels(names if number == 0 or stacked else [])
+        ax.set_ylim(-0.6, len(order) - 0.4)
+        style.dress(ax, theme)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        ax.xaxis.set_major_locator(style.MaxNLocator(4))
+        ax.margins(x=0.12)
+        layout.panel_title(ax, title, theme)
+    axes[0].set_xlabel(f"{words.scalar(metric)}, {split}")
+    axes[1].set_xlabel("reported score")
+    return axes
+
+
+def describe_reported(
+    data: pd.DataFrame,
+    *,
+    reported: pd.DataFrame,
+    metric: str = "accuracy",
+    split: str = "test",
+    subset: str | None = None,
+    density: float | None = None,
+    task: str | None = None,
+    score: str | None = None,
+    spread: str = "range",
+    **_: Any,
+) -> str:
+    """One sentence with both numbers of every method."""
+    ours, theirs, source = _both(
+        data, reported, metric, split, subset, density, task, score, spread
+    )
+    said = []
+    for method in words.order_methods([*ours.index, *theirs.index]):
+        one = words.number(metric, ours.loc[method, "mean"]) if method in ours.index else "not run"
+        two = f"{theirs.loc[method, 'value']:.1f}" if method in theirs.index else "not reported"
+        said.append(f"{words.method(method)} {one} here, {two} in {source}")
+    return f"{words.scalar(metric).capitalize()} beside reported scores: {words.listing(said)}."
+
+
+def _both(
+    data: pd.DataFrame, reported: pd.DataFrame, metric: str, split: str, subset: str | None,
+    density: float | None, task: str | None, score: str | None, spread: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
+    """Ours and theirs by method, and where theirs were printed."""
+    theirs, source = _column(reported, task, score)
+    pruned = theirs[theirs["density"] < 1]
+    density = float(pruned["density"].min()) if density is None and len(pruned) else density
+    labels = dict(split=split, subset=subset, phase="after")
+    rows = frames.against_density(data, metric, by=["subset"], **labels)
+    ours = frames.summarise(frames.nearest(rows, density), ["method"], spread=spread)
+    theirs = theirs[theirs["method"].isin([*ours["method"], *words.METHODS])]
+    if theirs.empty:
+        raise ValueError(f"none of the methods run here is reported in {source}")
+    if theirs["method"].duplicated().any():
+        raise ValueError(f"several values for one method in {source}; name score= as well")
+    doubt = theirs["mark"].fillna("").astype(str).str.strip() != ""
+    theirs = theirs.assign(doubt=doubt, value=theirs["value"].astype(float))
+    return ours.set_index("method"), theirs.set_index("method")[["value", "doubt"]], source
+
+
+def _column(
+    reported: pd.DataFrame, task: str | None, score: str | None
+) -> tuple[pd.DataFrame, str]:
+    """One column of one table of the thesis, and its name."""
+    frames.require(reported, ["table", "method", "density", "task", "metric", "value", "mark"])
+    tables = sorted(reported["table"].astype(str).unique())
+    if len(tables) > 1:
+        raise ValueError(f"reported holds the tables {words.listing(tables)}; give one of them")
+    if task is None and score is None:
+        score = "mean"
+    kept = reported
+    for column, wanted in (("task", task), ("metric", score)):
+        if wanted is not None:
+            kept = kept[kept[column] == wanted]
+    kept = kept[kept["value"].notna()]
+    if kept.empty:
+        held = [f"{t} ({m})" for t, m in reported.groupby(["task", "metric"], sort=False).groups]
+        raise ValueError(
+            f"Table {tables[0]} has no column task={task!r}, score={score!r}; it has: "
+            f"{words.listing(held, 30)}"
+        )
+    name = f"Table {tables[0]}, {words.listing(list(kept['task'].unique()))}"
+    lowest = words.percent(float(kept["density"][kept["density"] < 1].min()))
+    return kept, f"{name}, at {lowest}" if lowest != "nan%" else name

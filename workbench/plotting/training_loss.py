@@ -1,0 +1,84 @@
+"""The loss during retraining, update by update, over all pruning steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from workbench.plotting import frames, layout, style, words
+
+
+def plot_training_loss(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    smooth: int = 5,
+    legend: bool = True,
+    theme: str = "light",
+    width: float | None = None,
+) -> Axes:
+    """Draw the training loss against all updates done so far, one thin line per run.
+
+    Dotted lines mark the pruning steps. Losses of different objectives have different scales: this
+    figure tells whether a run converges, not which method is better. ``smooth`` updates are
+    averaged (a running mean within one step).
+    """
+    rows = _rows(data)
+    owned = ax is None
+    ax = layout.single(width, theme) if ax is None else ax
+    marks = style.method_marks(rows["method"], theme)
+    for (method, _), run in rows.groupby(["method", "seed"], sort=False):
+        mark = marks[method]
+        smoothed = run.groupby("step")["value"].transform(
+            lambda values: values.rolling(max(1, smooth), min_periods=1).mean()
+        )
+        ax.plot(
+            run["total"], smoothed, color=mark.color, linewidth=1.2, alpha=0.9,
+            marker=mark.marker or None, markevery=max(1, len(run) // 12), markersize=5,
+        )  # fmt: skip
+    for start in rows.groupby("step")["total"].min().iloc[1:]:
+        ax.axvline(start - 0.5, color=style.theme(theme).muted, linewidth=0.7, linestyle=":")
+    ax.set_xlabel("updates of retraining (dotted: a pruning step)")
+    ax.set_ylabel(words.scalar("train_loss"))
+    if (rows["value"] > 0).all() and rows["value"].max() > 50 * rows["value"].median():
+        ax.set_yscale("log")
+    style.dress(ax, theme, grid="y")
+    if legend:
+        order = words.order_methods(rows["method"])
+        handles = [
+            Line2D([], [], color=marks[method].color, marker=marks[method].marker or None)
+            for method in order
+        ]
+        labels = [words.method(method) for method in order]
+        seeds = rows["seed"].nunique()
+        note = f"running mean of {smooth} updates; {seeds} seed{'s' if seeds > 1 else ''}"
+        layout.legend(ax, handles, labels, title=note, theme_name=theme, outside=owned)
+    return ax
+
+
+def describe_training_loss(data: pd.DataFrame, **_: Any) -> str:
+    """One sentence with the first and last loss of each method."""
+    rows = _rows(data)
+    said = []
+    for method in words.order_methods(rows["method"]):
+        own = rows[rows["method"] == method].sort_values("total")["value"].to_numpy()
+        tenth = max(1, len(own) // 10)
+        start, end = np.mean(own[:tenth]), np.mean(own[-tenth:])
+        said.append(f"{words.method(method)} from {start:.3g} to {end:.3g}")
+    updates = int(rows["total"].max())
+    return f"Training loss over {updates} updates of retraining: {words.listing(said)}."
+
+
+def _rows(data: pd.DataFrame) -> pd.DataFrame:
+    rows = frames.select(data, "train_loss")
+    frames.require(rows, ["update"])
+    rows = rows.assign(update=rows["update"].astype(int))
+    rows = frames.unique(rows, ["method", "seed", "step", "update"], "train_loss")
+    rows = rows.sort_values(["method", "seed", "step", "update"])
+    length = rows.groupby("step")["update"].max().sort_index()
+    before = length.cumsum() - length
+    return rows.assign(total=rows["step"].map(before) + rows["update"])

@@ -1,0 +1,93 @@
+"""How scalars and methods are called on axes, in legends and in alt text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+# Reading order of the methods of chapter 11: controls first, the proposed ones last.
+METHODS = (
+    "none",
+    "random",
+    "magnitude",
+    "global magnitude",
+    "SDP-KLD",
+    "SDP-COS",
+    "SDP-CC",
+)
+
+MODULES = ("query", "key", "value", "attention output", "intermediate", "output")
+
+_METHOD_WORDS = {"none": "unpruned control"}
+
+_SCALAR_WORDS = {
+    "f1": "macro F1",
+    "matthews": "Matthews correlation",
+    "spearman": "Spearman correlation",
+    "agreement": "agreement with the teacher",
+    "calibration_error": "calibration error",
+    "snr": "signal-to-noise ratio",
+    "silhouette": "silhouette",
+    "fisher_ratio": "Fisher ratio",
+    "nearest_centroid": "nearest-centroid accuracy",
+    "cka": "CKA with the teacher",
+    "mutual_information": "mutual information with the teacher (nats)",
+    "weight_norm": "weight norm",
+    "gradient_norm": "gradient norm",
+    "layer_density": "remaining weights",
+    "density": "remaining weights",
+    "train_loss": "training loss",
+}
+
+_FRACTIONS = frozenset(
+    ("accuracy", "f1", "agreement", "calibration_error", "nearest_centroid", "density")
+    + ("layer_density",)
+)
+
+
+def scalar(name: str) -> str:
+    """The words for a scalar's name: ``"f1"`` -> ``"macro F1"``."""
+    return _SCALAR_WORDS.get(name, name.replace("_", " "))
+
+
+def method(name: str) -> str:
+    """The words for a method's name: ``"none"`` -> ``"unpruned control"``."""
+    return _METHOD_WORDS.get(str(name), str(name))
+
+
+def is_fraction(name: str) -> bool:
+    """Whether a scalar lies in [0, 1] and is shown in percent."""
+    return name in _FRACTIONS
+
+
+def number(name: str, value: float) -> str:
+    """One value as text: percent with one digit for fractions, three digits otherwise."""
+    return f"{100 * value:.1f}%" if is_fraction(name) else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """A density as text: ``0.282`` -> ``"28%"``, ``0.05`` -> ``"5%"``, ``0.034`` -> ``"3.4%"``."""
+    shown = 100 * value
+    return f"{shown:.0f}%" if shown >= 10 or abs(shown - round(shown)) < 0.05 else f"{shown:.1f}%"
+
+
+def order_methods(methods: Iterable[str]) -> list[str]:
+    """Methods in reading order: those of chapter 11 first, others by name."""
+    known = {name: place for place, name in enumerate(METHODS)}
+    return sorted(set(methods), key=lambda name: (known.get(name, len(METHODS)), str(name)))
+
+
+def order_modules(modules: Iterable[str]) -> list[str]:
+    """Module types in the order of the forward pass, others by name."""
+    known = {name: place for place, name in enumerate(MODULES)}
+    return sorted(set(modules), key=lambda name: (known.get(name, len(MODULES)), str(name)))
+
+
+def order_layers(layers: Iterable[str]) -> list[str]:
+    """Layers by number where they are numbers, others after them by name."""
+    return sorted(set(layers), key=lambda x: (0, int(x), "") if str(x).isdigit() else (1, 0, x))
+
+
+def listing(values: Sequence[object], limit: int = 12) -> str:
+    """``a, b, c`` for error messages and alt text, cut after ``limit`` values."""
+    shown = [str(value) for value in values[:limit]]
+    return ", ".join(shown) + (f" and {len(values) - limit} more" if len(values) > limit else "")
