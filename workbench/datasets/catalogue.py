@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from workbench.datasets import emoji_names, sentiment
+from workbench.datasets import emoji_names, sentiment, topics
 from workbench.datasets.task import Task
 from workbench.sources import Local
 from workbench.sources.cache import digest
@@ -16,7 +16,9 @@ from workbench.sources.progress import Progress
 if TYPE_CHECKING:
     import datasets
 
-_LOADERS: dict[str, ModuleType] = {module.TASK.name: module for module in (sentiment, emoji_names)}
+_LOADERS: dict[str, ModuleType] = {
+    module.TASK.name: module for module in (sentiment, topics, emoji_names)
+}
 TASKS: dict[str, Task] = {name: module.TASK for name, module in _LOADERS.items()}
 
 

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One example. Rows of one ``group`` are variants of each other and never part company."""
+    """One example. Rows of one ``group`` are variants of each other and never part company.
+
+    ``near`` names further groups that a row of another language may belong to: it is tested only
+    when they are on the test side as well.
+    """
 
     text: str
     label: str | float
     subset: str
     group: str
     text_pair: str | None = None
+    near: tuple[str, ...] = ()
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -132,6 +137,7 @@ def split(
     parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
     for row in rows:
         place = side.get(row.group, "test")
-        if row.subset == source or place == "test":
+        unseen = all(side.get(group, "test") == "test" for group in (row.group, *row.near))
+        if row.subset == source or unseen:
             parts[place].append(row)
     return parts
