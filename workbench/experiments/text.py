@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.experiments.base import Experiment, setting
@@ -29,7 +30,6 @@ class Inputs:
     test: Encoded
     classes: int
     metric: str
-    prefix: str
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class TextExperiment(Experiment):
         1000, "Training rows (0: all).", minimum=0, maximum=10**7, step=100, group="Data"
     )
     eval_size: int = setting(
-        200, "Validation rows (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+        120, "Validation rows (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
     )
     test_size: int = setting(
-        100, "Test rows of each subset (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+        75, "Test rows of each subset (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
     )
     max_length: int = setting(
-        48, "Longest text, in tokens.", minimum=4, maximum=512, step=4, group="Data"
+        32, "Longest text, in tokens.", minimum=4, maximum=512, step=4, group="Data"
     )
     freeze_embeddings: bool = setting(
         True, "Keep the embeddings as pretrained while fine-tuning.", group="Training"
@@ -111,28 +111,17 @@ class TextExperiment(Experiment):
         """The data and a fresh classifier, the head drawn from ``seed``."""
         import torch
 
-        from workbench import datasets, models
-        from workbench.experiments.inputs import encode
+        from workbench import models
         from workbench.experiments.training import derive
 
-        task = datasets.describe(self.task)
-        splits = datasets.limit(
-            datasets.load(self.task),
-            train=self.train_size or None,
-            validation=self.eval_size or None,
-            test=self.test_size or None,
+        read = _read(
+            self.task, self.model, self.train_size, self.eval_size, self.test_size, self.max_length
         )
-        classes = 1 if task.kind == "regression" else splits["train"].features["label"].num_classes
         torch.manual_seed(derive(self.seed, "head"))
-        model, tokenizer = models.classifier(self.model, classes, pooling=self.pooling)
+        model, _ = models.classifier(self.model, read.classes, pooling=self.pooling)
         if self.freeze_embeddings:
             models.freeze_embeddings(model)
-        prefix = model.config.prefix
-        train, validation, test = (
-            encode(splits[name], tokenizer, prefix=prefix, max_length=self.max_length)
-            for name in ("train", "validation", "test")
-        )
-        return Inputs(train, validation, test, classes, task.metric, prefix), model
+        return read, model
 
     def settings(self, updates: int, learning_rate: float) -> Settings:
         """Settings of one phase of the training loop."""
@@ -149,6 +138,27 @@ class TextExperiment(Experiment):
             device=self.device,
             seed=self.seed,
         )
+
+
+@lru_cache(maxsize=2)
+def _read(task: str, model: str, train: int, validation: int, test: int, longest: int) -> Inputs:
+    """Load, draw and tokenise; kept, because a sweep reads the same rows again and again."""
+    from workbench import datasets, models
+    from workbench.experiments.inputs import encode
+    from workbench.models.registry import prefix
+
+    about = datasets.describe(task)
+    splits = datasets.limit(
+        datasets.load(task), train=train or None, validation=validation or None, test=test or None
+    )
+    regression = about.kind == "regression"
+    classes = 1 if regression else splits["train"].features["label"].num_classes
+    _, tokenizer = models.load_encoder(model)
+    parts = {
+        name: encode(splits[name], tokenizer, prefix=prefix(model), max_length=longest)
+        for name in ("train", "validation", "test")
+    }
+    return Inputs(**parts, classes=classes, metric=about.metric)
 
 
 def measure(
