@@ -213,5 +213,5 @@ def _digest(tensors: Mapping[str, np.ndarray], text: str) -> str:
     for name in sorted(tensors):
         values = tensors[name]
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(memoryview(values.reshape(-1).view(np.uint8)))
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -79,7 +79,7 @@ class Store:
         if keep is None:
             keep = bool(getattr(experiment, "keep_checkpoint", False))
         key = self.key(experiment)
-        if self._finished(key, keep) is not None:
+        if self.finished(key, keep) is not None:
             return
         if self.read_only:
             raise read_only(self.path)
@@ -98,7 +98,7 @@ class Store:
         try:
             text = f"another process runs {experiment.name} ({key}); waiting"
             yield from locks.wait(self.path, lock, text)
-            if self._finished(key, keep) is None:
+            if self.finished(key, keep) is None:
                 yield from write(Writer(folder, experiment), self._inputs(required), keep)
         finally:
             lock.release()
@@ -114,6 +114,15 @@ class Store:
                 "python -m workbench records lists what there is."
             )
         return next((r for r in records if r.status == "finished"), records[0])
+
+    def finished(self, key: str, with_checkpoint: bool = False) -> Record | None:
+        """The finished record with this key, here or below; None if there is none yet."""
+        for store in self._chain():
+            record = store._own(key)
+            if record is not None and record.status == "finished":
+                if record.has_checkpoint or not with_checkpoint:
+                    return record
+        return None
 
     def find(
         self,
@@ -217,18 +226,10 @@ class Store:
             return Record(key, "", {}, "", "", 0.0, path.parent)
         return self._record(files.read_json(path), key) if path.exists() else None
 
-    def _finished(self, key: str, with_checkpoint: bool) -> Record | None:
-        for store in self._chain():
-            record = store._own(key)
-            if record is not None and record.status == "finished":
-                if record.has_checkpoint or not with_checkpoint:
-                    return record
-        return None
-
     def _inputs(self, required: Mapping[str, Any]) -> dict[str, Checkpoint]:
         inputs = {}
         for name, needed in required.items():
-            record = self._finished(self.key(needed), True)
+            record = self.finished(self.key(needed), True)
             checkpoint = None if record is None else record.checkpoint()
             if checkpoint is None:
                 raise UnknownRecord(f"The record of the {name} was removed meanwhile; start again.")
