@@ -85,7 +85,7 @@ def near_duplicates(
         shared = Counter(
             other
             for run in found
-            if len(places[run]) <= 40
+            if 1 < len(places[run]) <= 40
             for other in places[run]
             if other < item
         )
@@ -118,7 +118,7 @@ def split(
     members: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         members[row.group].append(row)
-    strata: dict[str, list[str]] = defaultdict(list)
+    strata: dict[str, list[str]] = defaultdict(list)  # label -> groups
     for group, found in members.items():
         labels = Counter(str(row.label) for row in found if row.subset == source)
         if labels:
@@ -141,3 +141,34 @@ def split(
         if row.subset == source or unseen:
             parts[place].append(row)
     return parts
+
+
+def official(given: dict[str, list[Row]], *, seed: int, name: str) -> dict[str, list[Row]]:
+    """Keep a published test split as it is, and the rest free of it.
+
+    Train and validation rows that share a group with a test row are left out, and train rows that
+    share one with a validation row. Without a validation split, a tenth of train becomes it.
+    """
+    tested = {row.group for row in given["test"]}
+    train = [row for row in given["train"] if row.group not in tested]
+    validation = [row for row in given.get("validation", ()) if row.group not in tested]
+    if given.get("validation"):
+        held = {row.group for row in validation}
+        train = [row for row in train if row.group not in held]
+    elif train:
+        carved = split(train, source=train[0].subset, seed=seed, name=name, test=0.0)
+        train, validation = carved["train"], carved["validation"]
+    return {"train": train, "validation": validation, "test": list(given["test"])}
+
+
+def grouped(texts: Sequence[tuple[str, ...]], *, prefix: int = 10, share: float = 0.8) -> list[int]:
+    """Components of examples of one or more texts that share one of them, or nearly.
+
+    For benchmarks with a published split, where most resemblance is meant (minimal pairs).
+    """
+    flat = [(item, text) for item, several in enumerate(texts) for text in several]
+    roots = near_duplicates([text for _, text in flat], prefix=prefix, share=share)
+    together = Together(len(texts))
+    for (item, _), root in zip(flat, roots, strict=True):
+        together.link(flat[root][0], item)
+    return together.roots()
