@@ -181,7 +181,7 @@ class SelfDistilledPruning(TextExperiment):
         group="Training",
     )
     learning_rate: float = setting(
-        2e-4, "Peak learning rate of retraining.", minimum=0, maximum=1, group="Training"
+        1e-4, "Peak learning rate of retraining.", minimum=0, maximum=1, group="Training"
     )
     teacher_updates: int = setting(
         150,
