@@ -1,12 +1,15 @@
 """Pruning and self-distillation for people whose loop is ``transformers.Trainer``.
 
-class Pruner(SelfDistillationTrainer, Trainer): ...   # or use SelfDistillationTrainer as it is
+Each works without the other; together they are SDP (thesis, Algorithm 5):
 
-trainer = SelfDistillationTrainer(
-    model=model, teacher=teacher, distillation=SelfDistillation("kld"), args=args, ...,
-    callbacks=[PruningCallback(densities("geometric", steps=10, final=0.1))],
-)
-trainer.train()
+    trainer = SelfDistillationTrainer(
+        model=model,
+        teacher=copy.deepcopy(model),
+        distillation=SelfDistillation("cc"),
+        callbacks=[PruningCallback(densities("geometric", steps=10, final=0.1))],
+        args=args, train_dataset=train,
+    )
+    trainer.train()
 """
 
 from __future__ import annotations
@@ -88,10 +91,11 @@ class PruningCallback(TrainerCallback):
                 "load_best_model_at_end would end the run with a denser model than was asked for; "
                 "set it to False and pick among checkpoints of the last density yourself"
             )
-        needed = self._first_update(len(self.densities) - 1, state.max_steps) + 1
-        if needed > state.max_steps or (self.every or state.max_steps) < 1:
+        steps = len(self.densities) - 1
+        needed = steps if self.every is None else (steps - 1) * self.every + 1
+        if needed > state.max_steps:
             raise ValueError(
-                f"{len(self.densities) - 1} pruning steps need at least {needed} optimizer steps, "
+                f"{steps} pruning steps need at least {needed} optimizer steps, "
                 f"the run has {state.max_steps}; train longer, or prune in fewer steps"
             )
         self.masks, self._step = None, 0
@@ -125,8 +129,10 @@ class PruningCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        if logs is not None and self.masks is not None:
-            logs["density"] = self.densities[self._step]
+        # Other callbacks read ``logs``; the history was written just before this call.
+        for entry in (logs, state.log_history[-1] if state.log_history else None):
+            if entry is not None:
+                entry["density"] = self.densities[self._step]
 
     def on_train_end(
         self,
