@@ -1,0 +1,86 @@
+"""Sources shown without importing, questions that wait, exercises that judge."""
+
+import subprocess
+import sys
+
+import pytest
+
+from widgets.exercises import signal_to_noise, steps_below
+from widgets.lesson import Exercise, Question, SourceCard, source, without_docstring
+
+
+def test_the_source_is_that_of_the_function_and_nothing_is_imported():
+    code = (
+        "import sys; from widgets.lesson import source\n"
+        "text = source('workbench.methods.self_distillation:cross_correlation')\n"
+        "assert text.startswith('def cross_correlation('), text\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_targets_are_named():
+    with pytest.raises(ValueError, match="no module 'workbench.nowhere'"):
+        source("workbench.nowhere:f")
+    with pytest.raises(ValueError, match="widgets.lesson defines no 'missing'"):
+        source("widgets.lesson:missing")
+
+
+def test_methods_are_found_and_docstrings_can_be_left_out():
+    code = source("widgets.lesson:Exercise.judge")
+    assert '"""Check' in code and '"""Check' not in without_docstring(code)
+    assert without_docstring("def f():\n    return 1") == "def f():\n    return 1"
+
+
+def test_a_source_card_shows_documentation_on_demand_and_escapes_the_code():
+    card = SourceCard("widgets.text:save_link")
+    assert "&lt;a class" in card.view.value and "<a class" not in card.view.value
+    assert "A link that saves" not in card.view.value
+    card.whole.value = True
+    assert "A link that saves" in card.view.value
+
+
+def test_a_question_explains_only_after_a_choice():
+    question = Question("Is 1 < 2?", ["yes", "no"], 0, "Because of <order>.")
+    assert "order" not in question.answer.value
+    question.choices.value = 1
+    assert "Look again" in question.answer.value and "&lt;order&gt;" in question.answer.value
+    question.choices.value = 0
+    assert "Yes" in question.answer.value
+    with pytest.raises(ValueError, match="right = 2 is not an index of 2"):
+        Question("?", ["a", "b"], 2, "")
+
+
+def test_an_exercise_judges_answers_and_shows_the_readers_own_errors():
+    exercise = Exercise("E", "Double it.", lambda f: "" if f(2) == 4 else "Not <double>.")
+    assert exercise.judge(None).state.status == "open"
+    assert exercise.judge(lambda x: x).state.status == "wrong"
+    assert "Not &lt;double&gt;." in exercise.verdict.value
+    exercise.judge(lambda x: x / 0)
+    assert "ZeroDivisionError" in exercise.state.hint
+    assert exercise.judge(lambda x: 2 * x).state.status == "right" and exercise.state.tries == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [(22, ""), (21, "more are needed"), (30, "already less"), ("22", "whole number")],
+)
+def test_the_first_exercise_of_chapter_11(answer, hint):
+    state = steps_below(0.1, 0.1).judge(answer).state
+    assert hint in state.hint and (state.status == "right") == (not hint)
+
+
+def test_the_second_exercise_of_chapter_11():
+    import numpy as np
+    from scipy.spatial.distance import cdist
+
+    def right(z, y):
+        d, same = cdist(z, z), y[:, None] == y[None]
+        return d[~same].mean() / d[same & ~np.eye(len(y), dtype=bool)].mean()
+
+    def centres(z, y):
+        return 1.0
+
+    assert signal_to_noise().judge(right).state.status == "right"
+    assert "not 1.0" not in signal_to_noise().judge(centres).state.hint
+    assert signal_to_noise().judge(centres).state.status == "wrong"

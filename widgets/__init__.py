@@ -1,0 +1,43 @@
+"""What people touch: panels, the record explorer, live runs, and the pages that hold them.
+
+    from widgets import Explorer, Live
+
+Importing the package loads nothing heavy; torch loads when a run starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from widgets.cards import ChapterCards
+    from widgets.explorer import ExplorerState
+    from widgets.explorer_view import Explorer
+    from widgets.live import LiveRun
+    from widgets.live_view import Live
+    from widgets.panel import Panel, PanelState
+    from widgets.server import serve
+
+_HOME = {
+    "ChapterCards": "cards",
+    "Explorer": "explorer_view",
+    "ExplorerState": "explorer",
+    "Live": "live_view",
+    "LiveRun": "live",
+    "Panel": "panel",
+    "PanelState": "panel",
+    "serve": "server",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"widgets.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,61 @@
+"""The claims of a chapter, judged by the records: a table with intervals and verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from widgets.text import markup, show, table
+
+if TYPE_CHECKING:
+    import pandas
+
+NAMES = {"all": "both together"}
+
+
+class Claims(w.VBox):
+    """Each claim of the thesis with the difference measured here and its 95% interval.
+
+    ``store`` is any ``Store``; by default the user's over the shipped records. Only the recorded
+    profile counts: runs of other sizes would mix budgets.
+    """
+
+    def __init__(self, experiment: str, *, store: Any = None, metric: str = "accuracy") -> None:
+        found = judged(experiment, store, metric)
+        if found is None:
+            text = markup("<p>There are no recorded runs of {} to judge by.</p>", experiment)
+            super().__init__([show(text)])
+            return
+        rows = [
+            (
+                row.claim,
+                row.where,
+                NAMES.get(row.task, row.task),
+                f"{row.mean:+.3f}",
+                f"{row.low:+.3f} to {row.high:+.3f}",
+                row.pairs,
+                row.verdict,
+            )
+            for row in found.itertuples()
+        ]
+        head = ("Claim", "Thesis", "Task", "Difference", "95% interval", "Pairs", "Here")
+        caption = "Differences at 31% of the prunable weights or fewer, paired by task and seed"
+        super().__init__([show(table(head, rows, caption=caption))])
+        self.add_class("wb-card")
+
+
+def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pandas.DataFrame | None:
+    """:func:`workbench.experiments.claims.assess` over the finished recorded-size runs."""
+    from workbench import experiments
+    from workbench.experiments.claims import assess
+
+    if store is None:
+        from workbench.records import default_store
+
+        store = default_store()
+    size = experiments.get(experiment).profile("recorded")
+    records = store.find(experiment, status="finished")
+    same = ("train_size", "pruning_steps", "updates")
+    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in same)]
+    return assess(store.scalars(alike), metric=metric) if alike else None

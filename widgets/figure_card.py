@@ -1,0 +1,175 @@
+"""A figure with its title, one sentence on how to read it, and everything to take away.
+
+The picture is a PNG with a text alternative. PNG, SVG, CSV and the code that reproduces it are
+links that hold their content, so they work in a dashboard and in JupyterLab and ask no host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+from traitlets import Any as AnyTrait
+from traitlets import HasTraits, Instance, Int
+
+from widgets.callbacks import MessageState, guard
+from widgets.text import Markup, file_name, join, markup, picture, save_link, show
+from widgets.theme import Page, current_page
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to draw: a figure of :data:`workbench.plotting.FIGURES`, its data and its options.
+
+    ``query`` (of ``Store.find``) and ``data_options`` (of ``plotting.gather``) are for the code
+    that reproduces it; ``key`` tells whether two specs draw the same.
+    """
+
+    figure: str
+    data: pandas.DataFrame = field(repr=False, compare=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    key: Hashable = None
+
+    def label(self) -> str:
+        from workbench.plotting import FIGURES
+
+        return self.title or FIGURES[self.figure].title
+
+    def reading(self) -> str:
+        from workbench.plotting import FIGURES
+
+        return FIGURES[self.figure].help
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn figure as the page shows it."""
+
+    title: str
+    reading: str
+    alt: str
+    png: bytes = field(repr=False)
+
+
+def draw(spec: Spec, *, theme: str, width: int) -> Drawn:
+    """The figure of ``spec`` for a page of this theme and width; matplotlib loads here first."""
+    from workbench import plotting
+
+    figure = plotting.figure(
+        spec.figure, spec.data, theme=theme, width=width, title="", **spec.options
+    )
+    alt = plotting.alt_text(spec.figure, spec.data, **spec.options)
+    return Drawn(spec.label(), spec.reading(), alt, plotting.to_png(figure))
+
+
+def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
+    """Links that save the figure, its data and its code, and the code itself."""
+    from workbench import plotting
+
+    figure = plotting.figure(spec.figure, spec.data, theme=theme, width=width, **spec.options)
+    shown = plotting.relevant(spec.figure, spec.data, **spec.options)
+    name = (spec.figure, spec.options.get("metric", ""))
+    links = [
+        save_link("PNG", file_name(*name, suffix="png"), "image/png", plotting.to_png(figure)),
+        save_link(
+            "SVG",
+            file_name(*name, suffix="svg"),
+            "image/svg+xml",
+            plotting.to_svg(figure, title=spec.label()),
+        ),
+        save_link("Data (CSV)", file_name(*name, suffix="csv"), "text/csv", plotting.to_csv(shown)),
+    ]
+    lines = Markup("")
+    if spec.query is not None:
+        code = plotting.code(
+            spec.figure, spec.query, theme=theme, width=width,
+            data_options=spec.data_options, **spec.options,
+        )  # fmt: skip
+        source = code.encode("utf-8")
+        links.append(save_link("Code", file_name(*name, suffix="py"), "text/x-python", source))
+        lines = markup(
+            '<p>The code that reproduces it:</p><pre class="wb-code" tabindex="0">{}</pre>', code
+        )
+    return markup('<p class="wb-saves">{}</p>{}', join(links, " "), lines)
+
+
+class FigureState(HasTraits):
+    """A spec on a page. ``drawn`` follows both; the last few pictures are kept."""
+
+    spec = Instance(Spec, allow_none=True)
+    drawn = AnyTrait(None)
+    draws = Int(0, help="How often something was really drawn.")
+
+    def __init__(self, page: Page | None = None, messages: MessageState | None = None) -> None:
+        super().__init__()
+        self.page = page or current_page()
+        self.messages = messages or MessageState()
+        self._kept: dict[Hashable, Drawn] = {}
+        again = guard(lambda _: self.refresh(), self.messages)
+        self.observe(again, "spec")
+        self.page.observe(again, ["theme", "width"])
+
+    def refresh(self) -> None:
+        """Draw the spec for the page as it is now."""
+        spec, look = self.spec, (self.page.theme, self.page.width)
+        if spec is None:
+            return
+        key = None if spec.key is None else (spec.key, *look)
+        if key is not None and key in self._kept:
+            self.drawn = self._kept[key]
+            return
+        made = draw(spec, theme=look[0], width=look[1])
+        self.draws += 1
+        if key is not None:
+            self._kept = dict([*self._kept.items(), (key, made)][-8:])
+        self.drawn = made
+
+
+class FigureCard(w.VBox):
+    """The view of a :class:`FigureState`."""
+
+    def __init__(self, state: FigureState) -> None:
+        super().__init__()
+        self.state = state
+        self.add_class("wb-card")
+        self.add_class("wb-figure-place")
+        self.picture = show(Markup(""), "wb-figure")
+        self.toggle = w.ToggleButton(
+            value=False, description="Download", tooltip="PNG, SVG, data and code"
+        )
+        self.toggle.add_class("wb-button")
+        self.links = show(Markup(""))
+        self.children = (self.picture, self.toggle, self.links)
+        state.observe(guard(self._show, state.messages), "drawn")
+        self.toggle.observe(guard(self._links, state.messages), "value")
+        self._show()
+
+    def _show(self, change: Any = None) -> None:
+        drawn = self.state.drawn
+        self.layout.display = "none" if drawn is None else ""
+        if drawn is None:
+            return
+        self.picture.value = markup(
+            '<h3>{}</h3><p class="wb-reading">{}</p><figure>{}</figure>',
+            drawn.title, drawn.reading, picture(drawn.png, drawn.alt),
+        )  # fmt: skip
+        self._links()
+
+    def _links(self, change: Any = None) -> None:
+        """Made when asked for, since an SVG and a table cost as much as the figure."""
+        if not self.toggle.value or self.state.spec is None:
+            self.links.value = ""
+            return
+        page = self.state.page
+        self.links.value = downloads(self.state.spec, theme=page.theme, width=page.width)
+
+
+__all__ = ["Drawn", "FigureCard", "FigureState", "Spec", "downloads", "draw"]

@@ -1,0 +1,78 @@
+"""Single figures of the records for a notebook: drawn once, with their downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+
+from widgets.callbacks import MessageState
+from widgets.explorer import ExplorerState
+from widgets.figure_card import FigureCard, FigureState, Spec
+from widgets.text import markup, show
+from widgets.theme import current_page
+
+TABLES = Path(__file__).resolve().parent.parent / "data" / "thesis"
+
+
+@cache
+def _explored(experiment: str) -> ExplorerState:
+    """One reading of the records for all figures of a page."""
+    return ExplorerState(experiment)
+
+
+def recorded(
+    experiment: str,
+    figure: str,
+    *,
+    data: str = "",
+    store: Any = None,
+    **choices: str | Sequence[str],
+) -> w.Widget:
+    """A figure of the recorded runs, as :data:`workbench.plotting.FIGURES` names it.
+
+    ``data`` is a part of the label of the runs, such as ``"emoji_names"``; ``choices`` are those
+    of the explorer (``metric``, ``methods``, ``subset``, ``density``). Raises ``ValueError`` for a
+    figure or choice that is not on offer.
+    """
+    state = _explored(experiment) if store is None else ExplorerState(experiment, store)
+    if state.empty:
+        return show(markup("<p>There are no recorded runs of {} yet.</p>", experiment))
+    _choose_data(state, data)
+    state.choose("figure", figure)
+    for name, value in choices.items():
+        state.choose(name, value)
+    return card(state.spec())
+
+
+def reported(
+    experiment: str, table: str, *, data: str = "", store: Any = None, **options: Any
+) -> w.Widget:
+    """Our scores beside those the thesis reports in ``table`` (``"11.1"``)."""
+    import pandas
+
+    state = _explored(experiment) if store is None else ExplorerState(experiment, store)
+    if state.empty:
+        return show(markup("<p>There are no recorded runs of {} yet.</p>", experiment))
+    _choose_data(state, data)
+    rows = pandas.read_csv(TABLES / f"table_{table.replace('.', '_')}.csv", dtype={"table": str})
+    drawn = {"reported": rows, "metric": "accuracy", **options}
+    return card(Spec("reported", state.frame(), drawn, key=(experiment, table, data, str(options))))
+
+
+def card(spec: Spec) -> FigureCard:
+    """``spec`` drawn as a card that follows the page."""
+    state = FigureState(current_page(), MessageState())
+    state.spec = spec
+    return FigureCard(state)
+
+
+def _choose_data(state: ExplorerState, data: str) -> None:
+    labels = [label for label in state.offers("data") if data in label]
+    if not labels:
+        held = "; ".join(state.offers("data"))
+        raise ValueError(f"No recorded runs are called {data!r}; there are: {held}.")
+    state.choose("data", labels[0])

@@ -1,0 +1,140 @@
+// What a page does besides Voila: theme and width (told to the kernel through two hidden menus),
+// the recorded figure shown while the kernel starts, names for controls that lack one, the
+// address that restores what is shown, and the end of the kernel with the page.
+"use strict";
+const workbench = (() => {
+  const WIDTHS = [360, 480, 640, 800, 960, 1100];
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  const choice = () => {
+    try { return localStorage.getItem("workbench-theme") || "system"; } catch { return "system"; }
+  };
+  const theme = () => (choice() === "system" ? (dark.matches ? "dark" : "light") : choice());
+  const width = () => {
+    const place = $(".wb-figure-place") || $("#rendered_cells") || document.body;
+    const room = Math.max(place.clientWidth || document.body.clientWidth - 24, WIDTHS[0]);
+    return Math.max(...WIDTHS.filter((w) => w <= room));
+  };
+
+  function paint() {
+    const now = theme();
+    const sheet = $("#wb-dark");
+    if (sheet) sheet.media = now === "dark" ? "all" : "not all";
+    document.documentElement.dataset.theme = now;
+    document.documentElement.style.colorScheme = now;
+    document.body.dataset.jpThemeLight = String(now === "light");
+    document.body.dataset.jpThemeName = now === "dark" ? "JupyterLab Dark" : "JupyterLab Light";
+    preview();
+    tell();
+  }
+
+  // The kernel hears of theme and width through the bridge; the cookie is for the next page.
+  function tell() {
+    const [nowTheme, nowWidth] = [theme(), String(width())];
+    document.cookie = `workbench-page=${nowTheme}-${nowWidth}; path=/; SameSite=Strict`;
+    set(".wb-bridge-theme select", nowTheme);
+    set(".wb-bridge-width select", nowWidth);
+  }
+  function set(selector, value) {
+    for (const menu of $$(selector)) {
+      const index = [...menu.options].findIndex((option) => option.textContent === value);
+      if (index < 0 || index === menu.selectedIndex) continue;
+      menu.selectedIndex = index;
+      menu.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  }
+
+  // Recorded figures that the server has drawn: the preview, and the cards' thumbnails.
+  function preview() {
+    for (const image of $$("img[data-address]")) {
+      const size = image.matches(".wb-thumb") ? WIDTHS[0] : width();
+      const address = `${image.dataset.address}-${theme()}-${size}.png`;
+      if (image.getAttribute("src") !== address) image.src = address;
+    }
+  }
+
+  function state(text) {
+    const place = $("#wb-state");
+    if (!place || place.textContent === text) return;
+    place.textContent = text;
+    place.hidden = !text;
+  }
+
+  // Sliders come without a name; their label stands beside them.
+  function name(node) {
+    for (const slider of $$(".widget-slider, .jupyter-widgets.widget-slider", node)) {
+      const label = $(".widget-label", slider)?.textContent.trim();
+      for (const handle of $$("[role=slider]", slider)) {
+        if (label && handle.getAttribute("aria-label") !== label) {
+          handle.setAttribute("aria-label", label);
+        }
+      }
+    }
+  }
+
+  // The address bar follows the view's own link, so that it can be copied from there.
+  function follow() {
+    const link = $(".wb-link a");
+    const query = link && new URL(link.href, location).search;
+    if (link && query !== location.search) history.replaceState(null, "", query || location.pathname);
+  }
+
+  let waiting = 0;
+  function changed() {
+    waiting = 0;
+    const main = $("#content");
+    const shell = $("#main.jp-LabShell");  // Voila moves the cells there, out of the landmark
+    if (shell && !main.contains(shell)) main.append(shell);
+    name(main);
+    follow();
+    preview();
+    tell();
+    if ($(".wb-ready", main)) {
+      $("#wb-preview")?.remove();
+      state("");
+    }
+  }
+
+  function endKernel(event) {
+    const config = $("#jupyter-config-data");
+    if (event.persisted || !config) return;
+    const { baseUrl, kernelId } = JSON.parse(config.textContent);
+    const token = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie);
+    fetch(`${baseUrl}voila/api/shutdown/${kernelId}`, {
+      method: "POST", keepalive: true, headers: token ? { "X-XSRFToken": token[1] } : {},
+    }).catch(() => {});
+  }
+
+  function start() {
+    const menu = $("#wb-theme");
+    menu.value = choice();
+    menu.addEventListener("change", () => {
+      try { localStorage.setItem("workbench-theme", menu.value); } catch { /* stays for this page */ }
+      paint();
+    });
+    dark.addEventListener("change", paint);
+    addEventListener("resize", () => { clearTimeout(start.timer); start.timer = setTimeout(tell, 300); });
+    addEventListener("pagehide", endKernel);
+    new MutationObserver(() => { if (!waiting) waiting = setTimeout(changed, 60); })
+      .observe(document.body, { childList: true, subtree: true });
+    paint();
+  }
+
+  // Voila calls these by name.
+  window.voila_heartbeat = () => {};
+  window.voila_process = () => {};
+  window.voila_finish = () => {};
+  window.update_loading_text = () => {};
+
+  return {
+    start,
+    preview,
+    progress: (cell, cells) => state(`Running the page: ${cell} of ${cells}`),
+    cellsDone: () => {
+      window.cellLoaded = true;
+      state($("script[type*='cell-output']") ? "Loading the controls…" : "");
+    },
+  };
+})();
