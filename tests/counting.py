@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from workbench.experiments.base import Experiment, setting
 from workbench.observations import Array, Checkpoint, Observation, Progress, Scalar
 
 
@@ -55,3 +56,35 @@ class Counting:
             yield Checkpoint(step, {"position": position}, {"random": random.bit_generator.state})
         yield Scalar(self.steps, "end", float("nan"))
         yield Progress(self.steps, self.steps)
+
+
+@dataclass(frozen=True)
+class Walk(Experiment):
+    """Counting as a registered experiment, with a control of every kind."""
+
+    name = "walk"
+    title = "A random walk"
+    chapter = 0
+    profiles = {"smoke": {"steps": 2}, "laptop": {"steps": 3, "rate": 0.25}}
+    presets = {"mood": {"calm": {"style": "plain"}, "LOUD": {"style": "loud", "rate": 1.0}}}
+
+    steps: int = setting(4, "Steps; 100% of them.", minimum=1, maximum=100)
+    seed: int = setting(0, "Seed.", minimum=0)
+    rate: float = setting(0.5, "Rate.", minimum=0, maximum=1, when={"style": ("loud",)})
+    style: Literal["plain", "loud"] = setting("plain", "Style.", group="Looks")
+    place: str = setting("park", "Where.", choices=("park", "town"), open=True)
+    brisk: bool = setting(True, "Briskly.")
+    stops: tuple[float, ...] = setting((0.1, 0.2), "Stops.")
+    needs: bool = setting(False, "Whether a teacher walks first.", group="Machine")
+    broken: bool = setting(False, "Whether it fails.", group="Machine")
+    pause: float = setting(0.0, "Seconds a value.", group="Machine", identity=False)
+
+    def requirements(self) -> dict[str, Walk]:
+        teacher = Walk(steps=2, seed=self.seed, broken=self.broken)
+        return {"teacher": teacher} if self.needs else {}
+
+    def run(self, resume: Checkpoint | None = None, **inputs: Checkpoint) -> Iterator[Observation]:
+        if self.broken:
+            raise RuntimeError("the shoe is broken")
+        counting = Counting(self.steps, self.seed, self.pause, needs=self.needs)
+        yield from counting.run(resume, **inputs)

@@ -53,6 +53,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """A sentence for a name that is not one of ``known``, with the nearest that is."""
     known = [str(k) for k in known]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    spelled = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), spelled, 1)
+    hint = f" Did you mean {spelled[near[0]]!r}?" if near else ""
     return f"There is no {what} {name!r}.{hint} There are: {', '.join(known) or 'none'}."
