@@ -79,7 +79,7 @@ format: $(VENV)/.dev ## put files and notebooks into the form that check wants
 	@$(BIN)/nbstripout notebooks/*.ipynb
 
 bench: $(VENV)/.dev ## the speed and memory claims, measured
-	@$(PYTEST) --benchmark-enable --benchmark-only -s
+	@$(PYTEST) tests/benchmarks --benchmark-enable -s
 
 clean: ## remove caches and build products
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .benchmarks .hypothesis
