@@ -245,7 +245,7 @@ def _model_type(folder: Path) -> str:
 
 def without_pooler(kind: type) -> dict[str, bool]:
     """The option that leaves out the pooling layer, for model classes that have one."""
-    accepts = "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    accepts = "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if accepts else {}
 
 

@@ -267,7 +267,8 @@ def _header(cursor: _Cursor) -> tuple[Header, int]:
         cursor.require(
             0 <= token < pieces, f"{name} token is {token}, and there are {pieces} pieces"
         )
-    return Header(*sizes.values(), epsilon, pieces, bos, eos, pad, unk), text_bytes
+    header = Header(**sizes, epsilon=epsilon, pieces=pieces, bos=bos, eos=eos, pad=pad, unk=unk)
+    return header, text_bytes
 
 
 def _pieces(cursor: _Cursor, count: int, text_bytes: int) -> list[str]:

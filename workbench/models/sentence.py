@@ -72,7 +72,7 @@ class SentenceClassifierConfig(PretrainedConfig):
         if isinstance(encoder, dict):
             encoder = AutoConfig.for_model(**encoder)
         super().__init__(**kwargs)  # resets the attention of sub-configurations, so they come after
-        self.encoder = encoder
+        self.encoder: PretrainedConfig = encoder
         self.pooling = pooling
         self.dropout = dropout
         self.prefix = prefix
