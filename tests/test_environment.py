@@ -94,7 +94,8 @@ def test_every_import_is_declared(project: dict, root: Path) -> None:
     declared = {
         canonicalize_name(r.name) for r in requirements(project, *project["optional-dependencies"])
     }
-    assert not third_party(root) - declared
+    undeclared = sorted(third_party(root) - declared)
+    assert not undeclared
 
 
 def test_help_lists_every_target_that_the_readme_names(root: Path) -> None:
