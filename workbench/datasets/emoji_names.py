@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from workbench.datasets.rows import Row, Together, split, words
 from workbench.datasets.task import Task
@@ -119,7 +120,7 @@ def _plain(name: str) -> str:
     return " ".join(name.strip(":").replace("_", " ").split())
 
 
-def _json(folder: Path, member: str) -> dict | list:
+def _json(folder: Path, member: str) -> Any:
     path = folder / member
     path = path if path.is_file() else folder / Path(member).name
     return json.loads(path.read_text(encoding="utf-8"))

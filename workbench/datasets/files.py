@@ -22,8 +22,8 @@ def read(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any
 
         return pyarrow.parquet.read_table(path).to_pylist()
     if kind == ".jsonl":
-        with path.open(encoding="utf-8-sig") as lines:
-            return [_object(line, path, n) for n, line in enumerate(lines, 1) if line.strip()]
+        with path.open(encoding="utf-8-sig") as stream:
+            return [_object(line, path, n) for n, line in enumerate(stream, 1) if line.strip()]
     if kind not in (".csv", ".tsv"):
         raise ValueError(f"{path.name}: cannot read {kind!r} files; allowed: {', '.join(FORMATS)}.")
     if kind == ".tsv" or columns:

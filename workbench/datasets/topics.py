@@ -85,6 +85,7 @@ def conversations(folder: Path) -> list[Talk]:
     }
     talks = []
     for (code, topic), found in read.items():
+        near: list[tuple[int, ...]]
         if code == "en":
             near = [(i,) for i in range(len(found))]
         else:

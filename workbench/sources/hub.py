@@ -133,7 +133,8 @@ def _download(hub: Hub, folder: Path, *, quiet: bool) -> None:
             local_dir=folder,
             allow_patterns=list(hub.files or SAFE[hub.kind]),
             ignore_patterns=list(UNSAFE),
-            **({"tqdm_class": Quiet} if quiet else {}),
+            tqdm_class=Quiet if quiet else None,
+            endpoint=os.environ.get("HF_ENDPOINT") or None,
         )
     except errors.RevisionNotFoundError as error:
         raise SourceError(f"{hub.repo} has no revision {hub.revision!r} on the hub.") from error

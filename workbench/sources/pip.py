@@ -86,7 +86,8 @@ def download(wheel: Wheel, folder: Path, *, scratch: Path, report: Report) -> No
         if process.poll() is None:
             process.kill()
             process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
     if code:
         raise _explain(wheel, folder, "\n".join(tail))
 

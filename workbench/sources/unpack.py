@@ -65,10 +65,10 @@ def unpack(archive: Path, members: tuple[str, ...], target: Path) -> list[str]:
             nested.setdefault(outer, []).append(inner)
     try:
         _extract(archive, plain, target)
-        for outer, inner in nested.items():
+        for outer, inside in nested.items():
             box = target / ".outer"
             _extract(archive, [outer], box)
-            unpack(box / outer, tuple(inner), target / outer)
+            unpack(box / outer, tuple(inside), target / outer)
             shutil.rmtree(box)
     except _DAMAGED as error:
         raise BrokenFile(f"{archive.name} cannot be read ({error}): fetch it again.") from error
