@@ -25,6 +25,8 @@ class Claim:
     against: str
 
 
+COLUMNS = ["claim", "where", "quantity", "better", "against", "task", "mean", "low", "high",
+           "pairs", "verdict"]  # fmt: skip
 _SDP = ("SDP-KLD", "SDP-COS", "SDP-CC")
 
 
@@ -55,7 +57,7 @@ def assess(
 
     ``frame`` is ``Store.scalars(...)``. Only pruning steps with at most ``highest_density`` of
     the prunable weights left count (high compression); a pair is one task and seed. Columns:
-    ``claim, where, task, mean, low, high, pairs, verdict``. Claims whose runs are not in the frame
+    :data:`COLUMNS`. Claims whose runs are not in the frame
     are left out. Raises ``ValueError`` if no step is that dense or sparser.
     """
     import pandas as pd
@@ -78,11 +80,9 @@ def assess(
         for task, part in [*tasks, *whole]:
             found = contrast(part, claim.better, claim.against)
             verdict = {"above": "shows", "below": "reversed"}.get(found.verdict, "undecided")
-            rows.append(
-                (claim.text, claim.where, task, found.mean, found.low, found.high, found.n, verdict)
-            )
-    columns = ["claim", "where", "task", "mean", "low", "high", "pairs", "verdict"]
-    return pd.DataFrame(rows, columns=columns)
+            said = (claim.text, claim.where, claim.quantity, claim.better, claim.against, task)
+            rows.append((*said, *found, verdict))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _values(frame: pd.DataFrame, quantity: str, metric: str) -> pd.DataFrame:

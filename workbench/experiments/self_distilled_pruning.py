@@ -161,7 +161,7 @@ class SelfDistilledPruning(TextExperiment):
         when=PRUNED,
     )
     pruning_steps: int = setting(
-        10, "Pruning steps.", minimum=1, maximum=200, step=1, group="Schedule"
+        9, "Pruning steps.", minimum=1, maximum=200, step=1, group="Schedule"
     )
     final_density: float = setting(
         0.05,
@@ -173,7 +173,7 @@ class SelfDistilledPruning(TextExperiment):
         when=PRUNED,
     )
     updates: int = setting(
-        12,
+        10,
         "Updates of retraining after each pruning step.",
         minimum=0,
         maximum=10**7,

@@ -57,13 +57,13 @@ class TextExperiment(Experiment):
         1000, "Training rows (0: all).", minimum=0, maximum=10**7, step=100, group="Data"
     )
     eval_size: int = setting(
-        120, "Validation rows (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+        100, "Validation rows (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
     )
     test_size: int = setting(
-        75, "Test rows of each subset (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
+        60, "Test rows of each subset (0: all).", minimum=0, maximum=10**6, step=50, group="Data"
     )
     max_length: int = setting(
-        32, "Longest text, in tokens.", minimum=4, maximum=512, step=4, group="Data"
+        24, "Longest text, in tokens.", minimum=4, maximum=512, step=4, group="Data"
     )
     freeze_embeddings: bool = setting(
         True, "Keep the embeddings as pretrained while fine-tuning.", group="Training"
