@@ -180,6 +180,24 @@ def test_a_saved_classifier_is_no_encoder(tmp_path):
         load_encoder(str(tmp_path))
 
 
+def test_a_hub_name_is_fetched_at_its_pinned_revision_without_code_or_pickles(folder, monkeypatch):
+    asked = []
+
+    class Hub(encoders.Hub):
+        def fetch(self, progress=None):
+            asked.append(self)
+            return folder
+
+    monkeypatch.setattr(encoders, "Hub", Hub)
+    load_encoder("google-bert/bert-base-uncased")
+    load_encoder("owner/name@v1")
+    assert [(hub.repo, hub.revision, hub.kind) for hub in asked] == [
+        ("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594", "model"),
+        ("owner/name", "v1", "model"),
+    ]
+    assert not [f for f in asked[0].files if f.endswith((".py", ".bin", ".pt", ".pkl"))]
+
+
 @pytest.fixture
 def small_e5(files, tmp_path, monkeypatch):
     """``e5-small`` made of a small file; returns the list of conversions that took place."""
