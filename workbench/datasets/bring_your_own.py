@@ -221,13 +221,13 @@ def _split(own: Own, given: dict[str, list[Row]], source: str, seed: int) -> dic
     name = own.name
     every = given.get("every") or given["train"] + given.get("validation", [])
     if "test" not in given:
-        parts = split(every, source=source, seed=seed, name=name)
+        parts = split(every, source=source, seed=seed, name="own")
     else:
         here = {
             side: [row for row in found if side == "test" or row.subset == source]
             for side, found in given.items()
         }
-        parts = official(here, seed=seed, name=name)
+        parts = official(here, seed=seed, name="own")
     for side, found in parts.items():
         if not any(row.subset == source for row in found):
             raise ValueError(

@@ -110,7 +110,7 @@ def split(
     validation: float = 0.1,
     test: float = 0.2,
 ) -> dict[str, list[Row]]:
-    """Split by group, stratified by label: source rows three ways, other subsets into the test.
+    """Split by group, stratified by class: source rows three ways, other subsets into the test.
 
     A group goes as a whole to one side. Rows of other subsets appear in the test only, and only
     when their group is not in train or validation.
@@ -120,7 +120,7 @@ def split(
         members[row.group].append(row)
     strata: dict[str, list[str]] = defaultdict(list)  # label -> groups
     for group, found in members.items():
-        labels = Counter(str(row.label) for row in found if row.subset == source)
+        labels = Counter(_stratum(row) for row in found if row.subset == source)
         if labels:
             strata[min(labels, key=lambda label: (-labels[label], label))].append(group)
     side: dict[str, str] = {}
@@ -141,6 +141,10 @@ def split(
         if row.subset == source or unseen:
             parts[place].append(row)
     return parts
+
+
+def _stratum(row: Row) -> str:
+    return row.label if isinstance(row.label, str) else "number"
 
 
 def official(given: dict[str, list[Row]], *, seed: int, name: str) -> dict[str, list[Row]]:
