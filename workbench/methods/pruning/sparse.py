@@ -192,7 +192,7 @@ def _fill(model: nn.Module, state: dict[str, Tensor], index: dict[str, Any], pat
 
 def _describe(model: nn.Module) -> dict[str, Any] | None:
     """Home, class and configuration of a model that can be rebuilt from them, else None."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not hasattr(config, "to_json_string"):
         return None
     name = type(model).__name__
@@ -218,16 +218,18 @@ def _rebuild(description: dict[str, Any] | None, path: Path) -> nn.Module:
         )
     from transformers import PreTrainedModel
 
-    kind = None
+    kind: Any = None
     if isinstance(description, dict) and description.get("home") in HOMES:
         kind = getattr(import_module(description["home"]), str(description.get("class")), None)
-    if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel) and kind.config_class):
+    config_class: Any = getattr(kind, "config_class", None)
+    known = isinstance(kind, type) and issubclass(kind, PreTrainedModel)
+    if not known or config_class is None:
         raise ValueError(
             f"{path} asks for a class that is not a model of {' or '.join(HOMES)}; "
             "pass a model of your own: load_sparse(path, model)"
         )
     try:
-        return kind(kind.config_class.from_dict(description["config"]))
+        return kind(config_class.from_dict(description["config"]))
     except Exception as error:
         raise ValueError(f"{path} holds a configuration that fails: {error}") from error
 
