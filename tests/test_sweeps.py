@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,3 +111,22 @@ def test_dask_runs_a_sweep(store: Store) -> None:
     pytest.importorskip("distributed")
     outcomes = list(sweep(product(Walk(steps=2), {"seed": [0, 1]}), store, jobs=2, backend="dask"))
     assert statuses(outcomes) == {"finished": 2}
+
+
+def test_ray_which_cannot_stream_gives_its_outcomes_together(store: Store, monkeypatch) -> None:
+    """Against a stand-in for Ray's backend, which like it refuses to return generators."""
+    from joblib import parallel
+    from joblib._parallel_backends import ThreadingBackend
+
+    class Together(ThreadingBackend):
+        supports_return_generator = False
+
+    started = []
+    ray = SimpleNamespace(is_initialized=lambda: False, init=lambda **how: started.append(how))
+    joblib = SimpleNamespace(register_ray=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.util.joblib", joblib)
+    monkeypatch.setitem(parallel.BACKENDS, "ray", Together)
+    walks = product(Walk(steps=2, needs=True), {"style": ["plain", "loud"]})
+    outcomes = list(sweep(walks, store, jobs=2, backend="ray"))
+    assert statuses(outcomes) == {"finished": 3} and started[0]["num_cpus"] == 2

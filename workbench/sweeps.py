@@ -108,9 +108,11 @@ def _workers(jobs: int, backend: str) -> Iterator[Run]:
             yield _collect(store, experiment, required)
 
     def there(store: Store, todo: Sequence[Any], required: bool) -> Generator[Outcome, None, None]:
-        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        outcomes = parallel(delayed(_collect_on_one_thread)(store, e, required) for e in todo)
-        with closing(outcomes):
+        tasks = (delayed(_collect_on_one_thread)(store, e, required) for e in todo)
+        if backend == "ray":  # it cannot stream: its outcomes come together
+            yield from Parallel(n_jobs=jobs)(tasks)
+            return
+        with closing(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)) as outcomes:
             yield from outcomes
 
     if jobs == 1 and backend == "loky":
