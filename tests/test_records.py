@@ -314,11 +314,11 @@ def test_fifty_records_are_read_in_a_tenth_of_a_second(store: Store) -> None:
     fresh.scalars("counting")
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         frame = fresh.scalars("counting")
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert len(frame) == 100_000
-    assert min(times) < 0.1  # the best of five: the machine may be busy
+    assert min(times) < 0.1  # processor time, the best of five: the machine may be busy
 
 
 @pytest.mark.parametrize("key", ["..", "../other", "a/b", ".", "/etc", ".locks"])

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from workbench.observations import Array, Checkpoint
 from workbench.records import files
 
@@ -102,35 +104,43 @@ def frame(records: Sequence[Record]) -> pandas.DataFrame:
     tables = [record.table() for record in records]
     if not tables:
         return _empty().append_column("key", [[]]).append_column("experiment", [[]]).to_pandas()
-    taken = {"key", "experiment", *files.COLUMNS}.union(*(t.column_names for t in tables))
-    settings = list(dict.fromkeys(name for record in records for name in record.config))
-    names = {name: f"config.{name}" if name in taken else name for name in settings}
-    values = {name: [_cell(record.config.get(name)) for record in records] for name in settings}
-    kinds = {name: _kind(column) for name, column in values.items()}
-    joined = []
-    for i, (record, table) in enumerate(zip(records, tables, strict=True)):
-        rows = table.num_rows
-        columns = {
-            "key": pa.repeat(pa.scalar(record.key), rows),
-            "experiment": pa.repeat(pa.scalar(record.name), rows),
-        }
-        for name in settings:
-            value = values[name][i]
-            if kinds[name] == pa.string() and value is not None:
-                value = str(value)
-            columns[names[name]] = pa.repeat(pa.scalar(value, kinds[name]), rows)
-        columns |= dict(zip(table.column_names, table.columns, strict=True))
-        joined.append(pa.table(columns))
-    everything = pa.concat_tables(joined, promote_options="default")
-    first = [*joined[0].column_names[: 2 + len(settings)], *files.COLUMNS]
-    return everything.select(list(dict.fromkeys([*first, *everything.column_names]))).to_pandas()
+    curves = pa.concat_tables(tables, promote_options="default")
+    row = pa.array(np.repeat(np.arange(len(records)), [table.num_rows for table in tables]))
+    columns = {
+        "key": _column([record.key for record in records]).take(row),
+        "experiment": _column([record.name for record in records]).take(row),
+    }
+    taken = {*columns, *curves.column_names}
+    for name in dict.fromkeys(name for record in records for name in record.config):
+        values = _column([record.config.get(name) for record in records])
+        columns[f"config.{name}" if name in taken else name] = values.take(row)
+    columns |= dict(zip(curves.column_names, curves.columns, strict=True))
+    return pa.table(columns).to_pandas()
 
 
 def _empty() -> pyarrow.Table:
     import pyarrow as pa
 
-    types = zip(files.COLUMNS, (pa.int64(), pa.string(), pa.float64()), strict=True)
+    types = zip(files.COLUMNS, (pa.int64(), pa.large_string(), pa.float64()), strict=True)
     return pa.table({name: pa.array([], kind) for name, kind in types})
+
+
+def _column(values: Sequence[Any]) -> pyarrow.Array:
+    """Settings as one Arrow column: numbers and truth values as they are, the rest as text."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int} and None not in values:
+        return pa.array(values, pa.int64())
+    if kinds and kinds <= {int, float}:
+        return pa.array(values, pa.float64())
+    return pa.array([None if v is None else _text(v) for v in values], pa.large_string())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _canonical(value: Any) -> Any:
@@ -143,23 +153,6 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, (list, tuple, dict)) else value
-
-
-def _kind(values: Sequence[Any]) -> pyarrow.DataType:
-    import pyarrow as pa
-
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        return pa.bool_()
-    if kinds == {int} and None not in values:
-        return pa.int64()
-    if kinds <= {int, float} and kinds:
-        return pa.float64()
-    return pa.string()
-
-
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
@@ -170,4 +163,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=512)
 def _cached_table(path: Path, rows: int, modified: int, size: int) -> pyarrow.Table:
-    return files.read_scalars(path, rows)
+    import pyarrow as pa
+
+    table = files.read_scalars(path, rows)
+    pandas_text = {pa.string(): pa.large_string()}  # what a frame holds, so that none is converted
+    fields = [field.with_type(pandas_text.get(field.type, field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
