@@ -170,7 +170,7 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
     """For every figure its data and the options it cannot do without."""
     from workbench.plotting import FIGURES, gather
 
-    records = [record(method) for method in METHODS]
+    records = [record(method, texts=80) for method in ("none", "magnitude", "SDP-CC")]
     out: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     for name, family in FIGURES.items():
         frame = data if family.data == "scalars" else gather(name, None, records)

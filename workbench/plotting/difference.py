@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
 from workbench.plotting import curves, frames, heatmap, layout, style, words
@@ -40,11 +39,7 @@ def plot_difference(
     (``weight_norm``, ...) gives heatmaps of the step nearest ``density``, others give curves.
     """
     left, right = _sides(data, by, left, right)
-    rows = _rows(data, metric, split, subset, estimator)
-    pair = [rows[rows[by] == side] for side in (left, right)]
-    for part, side in zip(pair, (left, right), strict=True):
-        if part.empty:
-            raise ValueError(f"{metric!r} was not measured for {by}={side!r}")
+    pair = [_rows(data[data[by] == s], metric, split, subset, estimator) for s in (left, right)]
     axes = (
         layout.panels(3, width=width, theme_name=theme, least=230, height=300)
         if axes is None
@@ -76,8 +71,7 @@ def describe_difference(
 ) -> str:
     """One sentence with the difference at the last step."""
     left, right = _sides(data, by, left, right)
-    rows = _rows(data, metric, split, subset, estimator)
-    pair = [rows[rows[by] == side] for side in (left, right)]
+    pair = [_rows(data[data[by] == s], metric, split, subset, estimator) for s in (left, right)]
     start = f"{words.scalar(metric).capitalize()} of {_word(by, right)} minus {_word(by, left)}"
     if metric in LAYERED:
         tables = [_layer_table(part, density) for part in pair]
@@ -185,18 +179,14 @@ def _draw_layers(
 ) -> None:  # fmt: skip
     look = style.theme(theme)
     one, two = (_layer_table(part, density) for part in pair)
-    every = np.concatenate([one.to_numpy().ravel(), two.to_numpy().ravel()])
-    low, high = float(np.nanmin(every)), float(np.nanmax(every))
-    norm = Normalize(low, high if high > low else low + 1e-9)
+    norm, percent = heatmap.scale(one, two), words.is_fraction(metric)
     for ax, table in zip(axes, (one, two), strict=False):
         image = heatmap.draw(ax, table, norm=norm, cmap=look.sequential, theme=theme)
-    heatmap.colorbar(image, axes[:2], words.scalar(metric), theme)
+    heatmap.colorbar(image, axes[:2], words.scalar(metric), theme, percent=percent)
     minus = two - one
-    bound = float(np.nanmax(np.abs(minus.to_numpy()))) or 1e-9
-    image = heatmap.draw(
-        axes[2], minus, norm=Normalize(-bound, bound), cmap=look.signed, theme=theme
-    )
-    heatmap.colorbar(image, axes[2:], "difference", theme)
+    norm = heatmap.scale(minus, balanced=True)
+    image = heatmap.draw(axes[2], minus, norm=norm, cmap=look.signed, theme=theme)
+    heatmap.colorbar(image, axes[2:], "difference", theme, percent=percent)
     for ax in axes:
         ax.tick_params(axis="x", rotation=90)
     axes[0].set_ylabel("layer")

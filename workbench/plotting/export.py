@@ -35,7 +35,7 @@ def to_png(figure: Figure, *, scale: float = 2.0) -> bytes:
 def to_svg(figure: Figure, *, title: str | None = None) -> bytes:
     """SVG bytes with text as text; ``title`` goes into the metadata."""
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None, "Title": title}
+    metadata = {"Date": None, "Creator": None} | ({"Title": title} if title else {})
     with _LOCK, rc_context(_SVG):
         figure.savefig(buffer, format="svg", metadata=metadata)
     return buffer.getvalue()
@@ -45,11 +45,12 @@ def to_csv(frame: pd.DataFrame) -> bytes:
     """UTF-8 CSV that a spreadsheet shows as text and numbers and never runs as a formula.
 
     Text that begins like a formula (``=``, ``+``, ``-``, ``@``, a tab or a line break) gets an
-    apostrophe in front, in cells and in headers; numbers stay numbers.
+    apostrophe in front, in cells and in headers; numbers stay numbers. Lines end as RFC 4180 asks,
+    so that a line break inside a cell is quoted, whichever it is.
     """
     safe = frame.rename(columns=lambda name: _inert(str(name)))
     safe = safe.apply(lambda column: column if _plain(column) else column.map(_inert))
-    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    return safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8")
 
 
 def relevant(name: str, data: pd.DataFrame, **options: Any) -> pd.DataFrame:

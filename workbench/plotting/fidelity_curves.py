@@ -68,7 +68,7 @@ def plot_fidelity_curves(
     owned = axes is None
     axes = (
         layout.panels(
-            len(measures), width=width, theme_name=theme, least=250, height=290, sharex=True
+            len(measures), width=width, theme_name=theme, least=250, height=250, sharex=True
         )
         if axes is None
         else layout.given(axes, len(measures))

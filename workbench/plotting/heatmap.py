@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 
 from workbench.plotting import frames, layout, style, words
 
@@ -51,10 +52,28 @@ def draw(
     return image
 
 
-def colorbar(image: Any, axes: Sequence[Axes], label: str, theme: str = "light") -> Any:
-    """A colour bar beside ``axes``, in the theme's colours."""
+def scale(*tables: pd.DataFrame, balanced: bool = False) -> Normalize:
+    """One colour scale for all ``tables``; ``balanced`` puts zero in the middle."""
+    every = np.concatenate([table.to_numpy(dtype=float).ravel() for table in tables])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    if balanced:
+        high = max(high, -low)
+        low = -high
+    if high - low <= 1e-6 * max(abs(low), abs(high)) or high - low < 1e-12:  # all equal
+        middle = (low + high) / 2
+        return Normalize(middle - (abs(middle) or 0.01), middle + (abs(middle) or 0.01))
+    return Normalize(low, high)
+
+
+def colorbar(
+    image: Any, axes: Sequence[Axes], label: str, theme: str = "light", *, percent: bool = False
+) -> Any:
+    """A colour bar beside ``axes``, in the theme's colours; ``percent`` for fractions."""
     look = style.theme(theme)
     bar = axes[0].figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02, aspect=30)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(6))
+    if percent:
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     bar.outline.set_visible(False)
     bar.ax.tick_params(color=look.muted, labelcolor=look.foreground, labelsize=style.SMALL)
     bar.set_label(label, color=look.foreground, fontsize=style.LABEL)
@@ -95,7 +114,6 @@ def plot_layers(
     axes: Any = None,
     methods: Sequence[str] | None = None,
     density: float | None = None,
-    limits: tuple[float, float] | None = None,
     theme: str = "light",
     width: float | None = None,
 ) -> np.ndarray:
@@ -110,16 +128,12 @@ def plot_layers(
         if axes is None
         else layout.given(axes, len(tables))
     )  # fmt: skip
-    every = np.concatenate([table.to_numpy().ravel() for _, _, table in tables.values()])
-    low, high = limits or (float(np.nanmin(every)), float(np.nanmax(every)))
-    norm = Normalize(low, high if high > low else low + 1e-9)
+    norm = scale(*(table for _, _, table in tables.values()))
     for ax, (method, (share, _, table)) in zip(axes, tables.items(), strict=True):
         image = draw(ax, table, norm=norm, cmap=style.theme(theme).sequential, theme=theme)
         ax.tick_params(axis="x", rotation=90)
         layout.panel_title(ax, f"{words.method(method)}\nat {words.percent(share)}", theme)
-    bar = colorbar(image, axes, words.scalar(name), theme)
-    if words.is_fraction(name):
-        bar.ax.yaxis.set_major_formatter(lambda value, _: words.percent(value))
+    colorbar(image, axes, words.scalar(name), theme, percent=words.is_fraction(name))
     counts = {n for _, n, _ in tables.values()}
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     note = f"layer (mean over {seeds} seeds)" if counts != {1} else "layer (one seed, n = 1)"

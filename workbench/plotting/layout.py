@@ -79,12 +79,13 @@ def wrap(text: str, figure: Figure, size: float = SMALL) -> str:
 
 
 def label_outer(axes: np.ndarray, xlabel: str, ylabel: str, theme_name: str = "light") -> None:
-    """Label the x axis of each lowest panel, and all y axes once."""
+    """Label the x axes of the lowest row, and all y axes once."""
     look, figure = theme(theme_name), axes[0].figure
     if ylabel:
         figure.supylabel(ylabel, color=look.foreground, fontsize=LABEL)
     for ax in axes:
-        if ax.get_subplotspec() is None or ax.xaxis.get_tick_params().get("labelbottom", True):
+        place = ax.get_subplotspec()
+        if place is None or place.is_last_row():
             ax.set_xlabel(xlabel)
 
 
@@ -120,7 +121,7 @@ def legend(
                 handles, labels, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0,
                 ncols=columns, title=title, **style,
             )  # fmt: skip
-        box = made.get_window_extent(figure.canvas.get_renderer())
+        box = made.get_window_extent()
         if box.width <= width - 8 or columns == 1:
             break
         made.remove()

@@ -77,7 +77,7 @@ def plot_pruning_curves(
     if facet not in rows.columns or rows[facet].isna().all():
         raise ValueError(f"{metric!r} has no {facet!r} to make small multiples of")
     values = list(dict.fromkeys(rows[facet].dropna()))  # the source comes first, as measured
-    shared = dict(sharex=True, sharey=True)
+    shared = dict(sharex=True, sharey=True, height=230 if len(values) < 5 else 170)
     owned = axes is None
     axes = (
         layout.panels(len(values), width=width, theme_name=theme, least=160, **shared)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from workbench.plotting import curves, frames, layout, style, words
@@ -46,7 +47,7 @@ def plot_recovery(
         up = bars["after"] >= bars["before"]
         ax.bar(
             x, bars["after"] - bars["before"], 0.78 * slot, bottom=bars["before"],
-            color=[mark.color if rose else "none" for rose in up], alpha=0.55,
+            color=[to_rgba(mark.color, 0.55 if rose else 0.0) for rose in up],
             edgecolor=mark.color, linewidth=0.8, zorder=2,
         )  # fmt: skip
         ax.plot(x, bars["after"], mark.marker or "o", color=mark.color, markersize=size, zorder=3)

@@ -41,7 +41,7 @@ def plot_separability(
     rows = _rows(data, methods, seed)
     chosen = words.order_methods(rows["method"])
     width = style.WIDTH if width is None else width
-    picked = {m: _steps(rows[rows["method"] == m], densities, width) for m in chosen}
+    picked = _pick(rows, chosen, densities, int(np.clip(width // 130, 3, 6)))
     together = _together(rows, picked)
     columns = max(len(steps) for steps in picked.values())
     owned = axes is None
@@ -55,7 +55,8 @@ def plot_separability(
     heads = pruned.groupby("step")["density"].mean()
     classes = _classes(rows)
     marks = dict(zip(classes, style.class_marks(len(classes), theme), strict=True))
-    size = float(np.clip(2600 / max(1, len(rows) / sum(map(len, picked.values()))), 5, 22))
+    crowd = len(rows) / rows.groupby(["method", "step"]).ngroups
+    size = float(np.clip((2600 if len(classes) < 5 else 4000) / crowd, 6, 24))
     for line, method in zip(axes, chosen, strict=True):
         own = rows[rows["method"] == method]
         for ax, step in zip(line, picked[method], strict=False):
@@ -137,12 +138,22 @@ def _rows(data: pd.DataFrame, methods: Sequence[str] | None, seed: int | None) -
     return kept
 
 
-def _steps(rows: pd.DataFrame, densities: Sequence[float] | None, width: float) -> list[int]:
-    shares = rows.groupby("step")["density"].first()
-    if densities is not None:
-        return list(dict.fromkeys((shares - wanted).abs().idxmin() for wanted in densities))
-    fit = int(np.clip(width // 130, 3, 6))
-    return [int(step) for step in sorted(frames.choose(list(shares.index), fit))]
+def _pick(
+    rows: pd.DataFrame, methods: Sequence[str], densities: Sequence[float] | None, fit: int
+) -> dict[str, list[int]]:
+    """Steps drawn of each method. The control, whose density stays 1, takes those of the others."""
+    picked: dict[str, list[int]] = {}
+    for method in sorted(methods, key=lambda name: name == "none"):
+        shares = rows[rows["method"] == method].groupby("step")["density"].first()
+        steps = next(iter(picked.values()), [])
+        if method == "none" and steps and set(steps) <= set(shares.index):
+            picked[method] = steps
+        elif densities is not None:
+            nearest = ((shares - wanted).abs().idxmin() for wanted in densities)
+            picked[method] = list(dict.fromkeys(nearest))
+        else:
+            picked[method] = sorted(frames.choose([int(step) for step in shares.index], fit))
+    return picked
 
 
 def _together(rows: pd.DataFrame, picked: dict[str, list[int]]) -> bool:

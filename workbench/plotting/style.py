@@ -85,10 +85,13 @@ def method_marks(methods: Iterable[str], theme_name: str = "light") -> dict[str,
         "SDP-COS": Mark(OKABE_ITO["purple"], "v", (0, (3, 1, 1, 1, 1, 1))),
         "SDP-CC": Mark(OKABE_ITO["vermillion"], "o", "-", 2.2),
     }
-    colors = [look.blue, *(c for c in OKABE_ITO.values() if c != look.blue)]
+    methods = words.order_methods(methods)
+    taken = [fixed[method].color for method in methods if method in fixed]
+    colors = [look.blue, *(OKABE_ITO[c] for c in ("vermillion", "green", "purple", "orange"))]
+    colors = sorted(colors, key=taken.count)  # those that nobody has come first
     dashes = ["-", (0, (6, 2)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1))]
     marks, other = {}, 0
-    for method in words.order_methods(methods):
+    for method in methods:
         if method in fixed:
             marks[method] = fixed[method]
             continue

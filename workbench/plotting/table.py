@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 
 from workbench.plotting import curves, frames, heatmap, layout, style, words
 
@@ -40,12 +40,9 @@ def plot_table(
     owned = ax is None
     ax = layout.single(width, theme, 80 + 42 * len(means)) if ax is None else ax
     values = means.to_numpy()
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    norm = Normalize(low, high if high > low else low + 1e-9)
+    norm = heatmap.scale(means)
     heatmap.draw(ax, means, norm=norm, cmap=style.theme(theme).sequential, theme=theme)
-    colors = heatmap.matplotlib.colormaps[style.theme(theme).sequential](
-        norm(np.nan_to_num(values))
-    )
+    colors = matplotlib.colormaps[style.theme(theme).sequential](norm(np.nan_to_num(values)))
     for (row, column), value in np.ndenumerate(values):
         text = "-" if not np.isfinite(value) else cell(metric, value, halves.iloc[row, column])
         empty = style.theme(theme).muted
