@@ -63,6 +63,17 @@ def reported(
     return card(Spec("reported", state.frame(), drawn, key=(experiment, table, data, str(options))))
 
 
+def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.Widget:
+    """The verdicts of :func:`widgets.claims.judged` as a picture."""
+    from widgets.claims import judged
+
+    found = judged(experiment, store)
+    if found is None:
+        return show(markup("<p>There are no recorded runs of {} to judge by.</p>", experiment))
+    options = {"task": task} if task else {}
+    return card(Spec("claims", found, options, key=(experiment, "claims", task)))
+
+
 def card(spec: Spec) -> FigureCard:
     """``spec`` drawn as a card that follows the page."""
     state = FigureState(current_page(), MessageState())

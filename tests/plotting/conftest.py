@@ -165,6 +165,22 @@ def data() -> pd.DataFrame:
     return scalars()
 
 
+CLAIMS = pd.DataFrame(
+    [
+        (f"{m} does more.", "11.5", quantity, m, against, task, *interval)
+        for quantity in ("score", "snr", "recovery")
+        for m, against, interval in (
+            ("SDP-KLD", "magnitude", (0.02, 0.01, 0.03, 6, "shows")),
+            ("SDP-CC", "magnitude", (-0.02, -0.03, -0.01, 6, "reversed")),
+            ("SDP-CC", "global magnitude", (0.01, float("-inf"), float("inf"), 1, "undecided")),
+        )
+        for task in ("sentiment", "all")
+    ],
+    columns=["claim", "where", "quantity", "method", "against", "task", "mean", "low", "high",
+             "pairs", "verdict"],
+)  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
     """For every figure its data and the options it cannot do without."""
@@ -173,6 +189,9 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
     records = [record(method, texts=80) for method in ("none", "magnitude", "SDP-CC")]
     out: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     for name, family in FIGURES.items():
+        if family.data == "claims":
+            out[name] = (CLAIMS, {})
+            continue
         frame = data if family.data == "scalars" else gather(name, None, records)
         out[name] = (frame, {})
     out["difference"] = (data, {"left": "magnitude", "right": "SDP-CC"})

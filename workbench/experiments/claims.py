@@ -25,7 +25,7 @@ class Claim:
     against: str
 
 
-COLUMNS = ["claim", "where", "quantity", "better", "against", "task", "mean", "low", "high",
+COLUMNS = ["claim", "where", "quantity", "method", "against", "task", "mean", "low", "high",
            "pairs", "verdict"]  # fmt: skip
 _SDP = ("SDP-KLD", "SDP-COS", "SDP-CC")
 

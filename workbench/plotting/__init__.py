@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.plotting.registry import FIGURES, Family, figure, gather
 
 if TYPE_CHECKING:
+    from workbench.plotting.claims import plot_claims
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
     from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
@@ -35,6 +36,7 @@ _HOME = {
     "to_csv": "export",
     "to_png": "export",
     "to_svg": "export",
+    "plot_claims": "claims",
     "plot_difference": "difference",
     "plot_distributions": "norms",
     "plot_fidelity_curve": "fidelity_curves",
@@ -57,6 +59,7 @@ __all__ = [
     "code",
     "figure",
     "gather",
+    "plot_claims",
     "plot_difference",
     "plot_distributions",
     "plot_fidelity_curve",

@@ -54,7 +54,7 @@ def plot_claims(
             marker = {"shows": ">", "reversed": "<"}.get(row.verdict, "o")
             face = color if sure else look.background
             ax.plot(row.mean, y, marker, color=color, markerfacecolor=face, markersize=8)
-        ax.set_yticks(range(len(rows)), [layout.safe(f"{r.better} − {r.against}") for r in
+        ax.set_yticks(range(len(rows)), [layout.safe(f"{r.method}\n− {r.against}") for r in
                                          rows.itertuples()])  # fmt: skip
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.margins(x=0.1)
@@ -75,8 +75,8 @@ def plot_claims(
 TITLES = {
     "score": "test score",
     "snr": "signal-to-noise ratio",
-    "mutual_information": "mutual information with the teacher, nats",
-    "recovery": "validation score regained by retraining",
+    "mutual_information": "information about the teacher, nats",
+    "recovery": "score regained by retraining",
 }
 
 
@@ -89,7 +89,7 @@ def describe_claims(data: pd.DataFrame, *, task: str | None = None, **_: Any) ->
 
 
 def _rows(data: pd.DataFrame, task: str | None) -> pd.DataFrame:
-    frames.require(data, [*COLUMNS, "quantity", "better", "against"])
+    frames.require(data, [*COLUMNS, "quantity", "method", "against"])
     if data.empty:
         raise ValueError("no claims to draw; the records hold none of the methods they compare")
     tasks = list(dict.fromkeys(data["task"]))

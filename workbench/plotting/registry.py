@@ -37,7 +37,7 @@ class Family:
     scalars: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
-    data: Literal["scalars", "points", "histograms"] = "scalars"
+    data: Literal["scalars", "points", "histograms", "claims"] = "scalars"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,6 +150,11 @@ _FAMILIES = (
         "Each pruning step (dotted) pushes the loss up and retraining brings it down again.",
         "training_loss", "plot_training_loss", ("train_loss",),
     ),
+    Family(
+        "claims", "What the thesis claims, measured here",
+        "Right of zero bears a claim out; an interval that crosses zero decides nothing.",
+        "claims", "plot_claims", ("claim",), data="claims",
+    ),
 )  # fmt: skip
 
 FIGURES: dict[str, Family] = {family.name: family for family in _FAMILIES}
@@ -206,6 +211,8 @@ def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.
     the arrays of the records. ``options`` are ``projection`` and ``class_names`` for points.
     """
     chosen, records = family(name), list(records)
+    if chosen.data == "claims":
+        raise ValueError("claims are drawn from the frame that experiments.claims.assess returns")
     if not records:
         raise ValueError("no records to draw; run or choose some first")
     if chosen.data == "scalars":
