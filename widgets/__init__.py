@@ -11,13 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from widgets.cards import ChapterCards
-    from widgets.explorer import ExplorerState
-    from widgets.explorer_view import Explorer
-    from widgets.live import LiveRun
-    from widgets.live_view import Live
-    from widgets.panel import Panel, PanelState
-    from widgets.server import serve
+    from widgets.cards import ChapterCards as ChapterCards
+    from widgets.explorer import ExplorerState as ExplorerState
+    from widgets.explorer_view import Explorer as Explorer
+    from widgets.live import LiveRun as LiveRun
+    from widgets.live_view import Live as Live
+    from widgets.panel import Panel as Panel
+    from widgets.panel import PanelState as PanelState
+    from widgets.server import serve as serve
 
 _HOME = {
     "ChapterCards": "cards",

@@ -56,8 +56,13 @@ class ChapterCards:
         self.chapters = tuple(chapters)
 
     def _repr_html_(self) -> str:
-        items = join(self._card(chapter) for chapter in self.chapters)
-        return markup('<ul class="wb-cards wb-ready">{}</ul>', items)
+        ready = [chapter for chapter in self.chapters if chapter.number in self.notebooks]
+        later = [chapter for chapter in self.chapters if chapter.number not in self.notebooks]
+        lists = [markup('<ul class="wb-cards">{}</ul>', join(map(self._card, ready)))]
+        if later:
+            lists.append(markup("<h2>To come</h2>"))
+            lists.append(markup('<ul class="wb-cards">{}</ul>', join(map(self._card, later))))
+        return markup('<div class="wb-ready">{}</div>', join(lists))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         text = "\n".join(f"Chapter {c.number}: {c.title}. {c.about}" for c in self.chapters)
@@ -69,11 +74,11 @@ class ChapterCards:
         path = self.notebooks.get(chapter.number)
         if path is None:
             return markup(
-                '<li class="wb-to-come">{}<h2>{}</h2>{}<p class="wb-soon">To come</p></li>',
+                '<li class="wb-to-come">{}<h3>{}</h3>{}</li>',
                 number, chapter.title, about,
             )  # fmt: skip
         return markup(
-            '<li>{}{}<h2><a href="{}">{}</a></h2>{}</li>',
+            '<li class="wb-ready-chapter">{}<div>{}<h3><a href="{}">{}</a></h3>{}</div></li>',
             thumbnail(path), number, path.name, chapter.title, about,
         )  # fmt: skip
 
@@ -89,12 +94,17 @@ def notebooks(folder: str | Path = ".") -> dict[int, Path]:
 
 
 def explored(path: Path) -> str:
-    """The experiment that a notebook's metadata name, empty if none."""
+    """The experiment whose records a notebook explores, as its code names it; empty if none."""
+    from workbench import experiments
+
     try:
-        metadata = json.loads(path.read_text("utf-8")).get("metadata", {})
-    except (OSError, ValueError):
+        cells = json.loads(path.read_text("utf-8")).get("cells", [])
+        code = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    except (OSError, ValueError, KeyError):
         return ""
-    return str(metadata.get("workbench", {}).get("explore", ""))
+    if "Explorer(" not in code:
+        return ""
+    return next((name for name in experiments.names() if f'"{name}"' in code), "")
 
 
 def thumbnail(path: Path) -> Markup:

@@ -166,7 +166,7 @@ class Comparison(w.VBox):
         names = ("left", "right", "metric", "subset", "density")
         self.menus = [Menu(name, pick, labels.get(name, "")) for name in names]
         self.row = w.HBox()
-        self.row.add_class("wb-row")
+        self.row.add_class("wb-menus")
         self.table = show(Markup(""), "wb-difference")
         self.children = (self.row, FigureCard(self.card), self.table)
         for name in ("wb-column", "wb-comparison"):

@@ -32,8 +32,11 @@ def signal_to_noise() -> Exercise:
 
     def check(answer: Any) -> str:
         import numpy as np
+        from scipy.spatial.distance import cdist
 
-        from workbench.metrics.separability import signal_to_noise as ours
+        def ours(z: Any, y: Any) -> float:
+            distances, same = cdist(z, z), y[:, None] == y[None]
+            return distances[~same].mean() / distances[same & ~np.eye(len(y), dtype=bool)].mean()
 
         rng = np.random.default_rng(11)
         z, y = rng.normal(size=(30, 4)), np.repeat([0, 1, 2], 10)

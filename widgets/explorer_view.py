@@ -15,6 +15,7 @@ from widgets.link import ViewLink, asked, restore
 from widgets.text import markup, show
 from widgets.theme import bridge, current_page, style
 
+MAIN = ("data", "figure", "metric", "subset", "density")
 WORDS = {
     "data": "Data",
     "figure": "Figure",
@@ -57,8 +58,11 @@ class Explorer(w.VBox):
         self.card = FigureState(current_page(), self.messages)
         self.menus: dict[str, Menu] = {}
         self.methods = Methods(self.state, self.messages)
-        self.rows = w.HBox()
-        self.rows.add_class("wb-row")
+        self.rows, self.further = w.HBox(), w.HBox()
+        for box in (self.rows, self.further):
+            box.add_class("wb-menus")
+        self.more = w.ToggleButton(description="More options", tooltip="Split, spread, scale")
+        self.more.add_class("wb-button")
         self.compare = w.ToggleButton(
             description="Compare two runs", tooltip="Two runs side by side, and their difference"
         )
@@ -67,11 +71,13 @@ class Explorer(w.VBox):
         self.link = ViewLink(self.state, experiment)
         self.children = (
             style(), bridge(self.card.page), Messages(self.messages), self.rows, self.methods,
-            FigureCard(self.card), self.link, self.compare, self.comparison,
+            self.more, self.further, FigureCard(self.card), self.link, self.compare,
+            self.comparison,
         )  # fmt: skip
         for name in ("wb-column", "wb-controls", "wb-ready"):
             self.add_class(name)
         self.compare.observe(guard(self._toggle, self.messages), "value")
+        self.more.observe(guard(self._show, self.messages), "value")
         for problem in guard(restore, self.messages)(self.state, view or asked()) or ():
             self.messages.say(problem)
         self.state.observe(guard(self._show, self.messages), "version")
@@ -87,15 +93,20 @@ class Explorer(w.VBox):
             self.messages.say(_empty(self.state.experiment))
             return
         self.compare.layout.display = ""
-        names = ("data", "figure", "metric", "subset", "density", *self.state.options())
+        self._fill(self.rows, MAIN)
+        self._fill(self.further, self.state.options())
+        self.more.layout.display = "" if self.further.children else "none"
+        self.further.layout.display = "" if self.more.value else "none"
+        self.methods.offer()
+        self.card.spec = self.state.spec()
+
+    def _fill(self, box: w.Box, names: tuple[str, ...]) -> None:
         for name in names:
             if name not in self.menus:
                 self.menus[name] = Menu(name, self._choose)
-        shown = [self.menus[name] for name in names if self.menus[name].offer(self.state)]
-        if self.rows.children != tuple(shown):
-            self.rows.children = shown
-        self.methods.offer()
-        self.card.spec = self.state.spec()
+        shown = tuple(self.menus[name] for name in names if self.menus[name].offer(self.state))
+        if box.children != shown:
+            box.children = shown
 
     def _choose(self, name: str, value: str) -> None:
         guard(self.state.choose, self.messages)(name, value)
@@ -145,7 +156,6 @@ class Methods(w.VBox):
         self.state, self.messages = state, messages
         self.boxes: dict[str, w.Checkbox] = {}
         self.row = w.HBox()
-        self.row.add_class("wb-row")
         self.row.add_class("wb-methods")
         self.children = (show(markup('<p class="wb-legend">Methods</p>')), self.row)
         self.following = False

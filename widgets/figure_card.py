@@ -57,6 +57,8 @@ class Drawn:
     reading: str
     alt: str
     png: bytes = field(repr=False)
+    look: str = ""
+    """Theme and width, e.g. ``dark-360``; the page waits for its own."""
 
 
 def draw(spec: Spec, *, theme: str, width: int) -> Drawn:
@@ -67,7 +69,8 @@ def draw(spec: Spec, *, theme: str, width: int) -> Drawn:
         spec.figure, spec.data, theme=theme, width=width, title="", **spec.options
     )
     alt = plotting.alt_text(spec.figure, spec.data, **spec.options)
-    return Drawn(spec.label(), spec.reading(), alt, plotting.to_png(figure))
+    png = plotting.to_png(figure)
+    return Drawn(spec.label(), spec.reading(), alt, png, f"{theme}-{width}")
 
 
 def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
@@ -77,14 +80,10 @@ def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
     figure = plotting.figure(spec.figure, spec.data, theme=theme, width=width, **spec.options)
     shown = plotting.relevant(spec.figure, spec.data, **spec.options)
     name = (spec.figure, spec.options.get("metric", ""))
+    svg = plotting.to_svg(figure, title=spec.label())
     links = [
         save_link("PNG", file_name(*name, suffix="png"), "image/png", plotting.to_png(figure)),
-        save_link(
-            "SVG",
-            file_name(*name, suffix="svg"),
-            "image/svg+xml",
-            plotting.to_svg(figure, title=spec.label()),
-        ),
+        save_link("SVG", file_name(*name, suffix="svg"), "image/svg+xml", svg),
         save_link("Data (CSV)", file_name(*name, suffix="csv"), "text/csv", plotting.to_csv(shown)),
     ]
     lines = Markup("")
@@ -158,8 +157,8 @@ class FigureCard(w.VBox):
         if drawn is None:
             return
         self.picture.value = markup(
-            '<h3>{}</h3><p class="wb-reading">{}</p><figure>{}</figure>',
-            drawn.title, drawn.reading, picture(drawn.png, drawn.alt),
+            '<h3>{}</h3><p class="wb-reading">{}</p><figure data-look="{}">{}</figure>',
+            drawn.title, drawn.reading, drawn.look, picture(drawn.png, drawn.alt),
         )  # fmt: skip
         self._links()
 

@@ -179,7 +179,7 @@ class Row(w.VBox):
         self.input.description = name.replace("_", " ")
         self.input.tooltip = control.help
         self.input.add_class("wb-control")
-        symbol = f" ${control.symbol}$" if control.symbol else ""
+        symbol = f" In the thesis: ${control.symbol}$" if control.symbol else ""
         help_text = w.Label(f"{control.help}{symbol}")  # a Label typesets but never runs markup
         help_text.add_class("wb-help")
         self.wrong = w.VBox()

@@ -1,7 +1,6 @@
 """Figures drawn by the server, so that a page shows a recorded result before its kernel runs.
 
-A notebook asks for one by its metadata, e.g. ``{"workbench": {"explore":
-"self-distilled-pruning"}}``; the figure is the one its record explorer shows first.
+The figure is the one that the notebook's record explorer shows first.
 """
 
 from __future__ import annotations

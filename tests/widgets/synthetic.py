@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,25 @@ class MadeUp(SelfDistilledPruning):
                 yield Scalar(step, "layer_density", density, told)
         for update in range(1, 4):
             yield Scalar(step, "train_loss", 1 / (step + update), {"update": str(update)})
+
+
+@dataclass(frozen=True)
+class Slow(MadeUp):
+    """The same, slow enough to be watched and cancelled: about a minute in its smoke profile."""
+
+    def run(self, resume: Checkpoint | None = None, **_: Any) -> Iterator[Observation]:
+        done = resume.step + 1 if resume is not None else 0
+        total = 30 * (self.pruning_steps + 1)
+        for observation in super().run():
+            if isinstance(observation, Checkpoint):
+                yield from self._work(observation.step, total) if observation.step >= done else ()
+            if not isinstance(observation, Progress) and observation.step >= done:
+                yield observation
+
+    def _work(self, step: int, total: int) -> Iterator[Progress]:
+        for part in range(30):
+            time.sleep(0.05)
+            yield Progress(30 * step + part + 1, total, f"pruning step {step}")
 
 
 def make_store(path: Path, seeds: int = 2, **changes: Any) -> Store:

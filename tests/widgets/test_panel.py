@@ -51,7 +51,7 @@ def test_every_field_has_a_control_with_its_help(state: PanelState) -> None:
         "task": w.Combobox, "loss": w.Dropdown, "alpha": w.FloatSlider, "beta": w.FloatText,
         "steps": w.IntText, "deep": w.Checkbox, "rates": w.Text,
     }  # fmt: skip
-    assert panel.rows["alpha"].children[1].value == r"A weight. $\alpha$"
+    assert panel.rows["alpha"].children[1].value == r"A weight. In the thesis: $\alpha$"
     assert panel.rows["alpha"].input.readout
 
 

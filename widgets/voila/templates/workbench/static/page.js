@@ -81,6 +81,18 @@ const workbench = (() => {
     if (link && query !== location.search) history.replaceState(null, "", query || location.pathname);
   }
 
+  // The page is there when its widgets are, and its first figure in this theme and width; a page
+  // whose figure never comes (no records) is there after some seconds all the same.
+  let readySince = 0;
+  function settled(main) {
+    if (!$(".wb-ready", main)) return false;
+    readySince = readySince || Date.now();
+    const looks = $$("figure[data-look]", main).map((figure) => figure.dataset.look);
+    if (!$("#wb-preview") || looks.includes(`${theme()}-${width()}`)) return true;
+    setTimeout(changed, 500);
+    return Date.now() - readySince > 15000;
+  }
+
   let waiting = 0;
   function changed() {
     waiting = 0;
@@ -91,7 +103,7 @@ const workbench = (() => {
     follow();
     preview();
     tell();
-    if ($(".wb-ready", main)) {
+    if (settled(main)) {
       $("#wb-preview")?.remove();
       state("");
     }
