@@ -13,10 +13,9 @@ import math
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from workbench.observations import Checkpoint, Observation
+from workbench.observations import Observation
 
 PROFILES = ("smoke", "laptop", "recorded", "thesis")
 
@@ -36,7 +35,7 @@ class Control:
     """One setting as a panel or a command line sees it."""
 
     name: str
-    kind: Literal["choice", "bool", "int", "float", "text", "floats"]
+    kind: str  # choice, bool, int, float, text or floats
     default: Any
     help: str = ""
     choices: tuple[Any, ...] = ()
@@ -84,11 +83,15 @@ class Control:
         return kind(value)
 
 
-@cache
+_read: dict[type, tuple[Control, ...]] = {}
+
+
 def controls(cls: type[Experiment]) -> tuple[Control, ...]:
-    """The settings of an experiment, read from its fields, types and metadata."""
-    hints = get_type_hints(cls)
-    return tuple(_control(f, hints[f.name]) for f in dataclasses.fields(cls))
+    """The settings of an experiment, read (once) from its fields, types and metadata."""
+    if cls not in _read:
+        hints = get_type_hints(cls)
+        _read[cls] = tuple(_control(f, hints[f.name]) for f in dataclasses.fields(cls))
+    return _read[cls]
 
 
 def _control(f: dataclasses.Field, hint: Any) -> Control:
@@ -125,12 +128,15 @@ class Experiment:
         for control in controls(type(self)):
             object.__setattr__(self, control.name, control.check(getattr(self, control.name)))
 
-    def run(self, resume: Checkpoint | None = None, **inputs: Checkpoint) -> Iterator[Observation]:
-        """Yield observations. ``resume`` goes on after that checkpoint; ``inputs`` are the last
-        checkpoints of :meth:`requirements`, by name."""
+    def run(self, *args: Any, **inputs: Any) -> Iterator[Observation]:
+        """Yield observations: ``run(resume=None, **inputs)``.
+
+        ``resume`` (a checkpoint or None) goes on after that checkpoint; ``inputs`` are the
+        last checkpoints of :meth:`requirements`, by name.
+        """
         raise TypeError(f"{type(self).__name__} defines no run().")
 
-    def requirements(self) -> dict[str, Experiment]:
+    def requirements(self) -> Mapping[str, Experiment]:
         """Experiments whose result this one starts from, by the name ``run`` takes it."""
         return {}
 

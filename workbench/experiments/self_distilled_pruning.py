@@ -8,7 +8,7 @@ order of batches and teacher are the same, so that what differs in the result is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -267,7 +267,7 @@ class _Run:
         from workbench.experiments.inputs import predict
         from workbench.experiments.training import accelerator
         from workbench.methods.self_distillation import SelfDistillation
-        from workbench.metrics.projections import Projector
+        from workbench.metrics.projections import Method, Projector
 
         self.experiment, self.inputs, self.student = experiment, inputs, student
         device = accelerator(experiment.settings(1, 0.0)).device
@@ -281,10 +281,9 @@ class _Run:
             beta=experiment.beta_cos if experiment.loss == "cos" else experiment.beta,
             off_diagonal=experiment.off_diagonal,
         )
-        kinds = {"none": (), "pca": ("pca",), "all": ("pca", "lda", "tsne")}
-        if inputs.classes == 1:
-            kinds = {"none": (), "pca": ("pca",), "all": ("pca",)}
-        self.projectors = {kind: Projector(kind) for kind in kinds[experiment.projections]}
+        every: tuple[Method, ...] = ("pca", "lda", "tsne") if inputs.classes > 1 else ("pca",)
+        kinds = {"none": (), "pca": every[:1], "all": every}[experiment.projections]
+        self.projectors = {kind: Projector(kind) for kind in kinds}
         self.teacher_logits, self.teacher_hidden = predict(self.teacher, inputs.validation)
 
     def observe(self, resume: Checkpoint | None) -> Iterator[Observation]:
@@ -328,9 +327,9 @@ class _Run:
             return
         if e.criterion == "random":
             generator = torch.Generator().manual_seed(derive(e.seed, "random mask", step))
-            scores = pruning.random(self.student, generator=generator)
+            scores = dict(pruning.random(self.student, generator=generator))
         else:
-            scores = pruning.magnitude(self.student)
+            scores = dict(pruning.magnitude(self.student))
         make = pruning.Masks.globally if e.scope == "global" else pruning.Masks.layerwise
         self.masks = make(scores, density, within=self.masks)
         self.masks.apply(self.student)
@@ -407,7 +406,7 @@ class _Run:
             yield Scalar(step, "density", float(value), {"scope": scope})
         yield Scalar(step, "cka", similarity.cka(self.hidden, self.teacher_hidden), told)
         for estimator in information.ESTIMATORS:
-            values = {
+            values: dict[str, Callable[..., float]] = {
                 "estimate": information.mutual_information,
                 "ceiling": lambda ours, theirs, **options: information.ceiling(theirs, **options),
                 "floor": information.floor,
@@ -504,7 +503,9 @@ class _Run:
         return resume.step, {"update": update, "optimizer": groups["optimizer"]}
 
 
-def _last_checkpoint(observations: Iterator[Observation]) -> Iterator[Observation]:
+def _last_checkpoint(
+    observations: Iterator[Observation],
+) -> Generator[Observation, None, Checkpoint]:
     """Pass progress on; return the last checkpoint (for runs without a store)."""
     last = None
     for observation in observations:
@@ -512,4 +513,6 @@ def _last_checkpoint(observations: Iterator[Observation]) -> Iterator[Observatio
             last = observation
         elif isinstance(observation, Progress):
             yield observation
+    if last is None:
+        raise ValueError("The teacher's run ended without a checkpoint.")
     return last
