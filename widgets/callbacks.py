@@ -24,7 +24,7 @@ MOST = 3
 class MessageState(HasTraits):
     """What the person should read now; the newest is last."""
 
-    messages = List()
+    messages: List[str] = List()
 
     def say(self, text: str) -> None:
         """Show ``text``; a repeated message is shown once, and at most three stay."""

@@ -59,8 +59,8 @@ class ComparisonState(HasTraits):
         if name in ("left", "right"):
             return tuple(self._sides())
         if name == "metric":
-            held = {*frame["name"].unique()}
-            return tuple(m for m in FIGURES["difference"].metrics if m in held)
+            names = {*frame["name"].unique()}
+            return tuple(m for m in FIGURES["difference"].metrics if m in names)
         if name == "subset":
             rows = frame[(frame["name"] == self["metric"])]
             rows = rows[rows["split"] == "test"] if "split" in rows else rows
@@ -104,7 +104,7 @@ class ComparisonState(HasTraits):
             return []
         sides = self._sides()
         one, two = (self._curve(sides[self[name]]) for name in ("left", "right"))
-        lines = []
+        lines: list[tuple[str, ...]] = []
         for step in sorted(one.keys() & two.keys()):
             (at, first), (also, second) = one[step], two[step]
             gap = second - first

@@ -121,6 +121,8 @@ class Explorer(w.VBox):
 class Menu(w.Dropdown):
     """One choice of a state. It follows what the state offers and says what a person picks."""
 
+    options: Any  # a trait, whose type the base class leaves open
+
     def __init__(self, name: str, pick: Callable[[str, str], None], label: str = "") -> None:
         super().__init__(description=label or WORDS.get(name, name.replace("_", " ")))
         self.name, self.pick = name, pick

@@ -29,7 +29,7 @@ def source(target: str) -> str:
         raise ValueError(f"There is no module {module!r}.")
     text = Path(spec.origin).read_text("utf-8")
     body: Sequence[ast.stmt] = ast.parse(text).body
-    found: ast.stmt | None = None
+    found: ast.FunctionDef | ast.ClassDef | None = None
     for name in path.split("."):
         named = (
             n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name
@@ -38,6 +38,8 @@ def source(target: str) -> str:
         if found is None:
             raise ValueError(f"{module} defines no {path!r}.")
         body = found.body
+    if found is None:
+        raise ValueError(f"{target!r} names no function; write {module}:name.")
     return textwrap.dedent(ast.get_source_segment(text, found, padded=True) or "")
 
 

@@ -36,7 +36,7 @@ class PanelState(HasTraits):
         super().__init__()
         from workbench import experiments
 
-        self.cls = experiments.get(experiment) if isinstance(experiment, str) else experiment
+        self.cls: Any = experiments.get(experiment) if isinstance(experiment, str) else experiment
         self.controls = {control.name: control for control in experiments.controls(self.cls)}
         self.trusted = not in_voila() if trusted is None else trusted
         self.load(profile)

@@ -113,7 +113,8 @@ def _fields(controls: Sequence[Any], records: Sequence[Record]) -> tuple[list[st
     """Settings that must agree within a figure, and those that belong to the method."""
     known = {control.name: control for control in controls}
     names = dict.fromkeys(name for record in records for name in record.config)
-    shared, own = [], []
+    shared: list[str] = []
+    own: list[str] = []
     for name in names:
         control = known.get(name)
         if name in APART:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from conftest import CHAPTER, Server, Visit
-
-Visitor = Callable[..., Visit]
+from browsing import CHAPTER, Server, Visitor
 
 
 def test_controls_change_the_figure(visit: Visitor, server: Server) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHAPTER, LAB, ROOT, Server, Start, Visit
-
-Visitor = Callable[..., Visit]
+from browsing import CHAPTER, LAB, ROOT, Server, Start, Visitor
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from browsing import CHAPTER, Server, Visitor
 
-from conftest import CHAPTER, Server, Visit
-
-Visitor = Callable[..., Visit]
 LIVE = ".wb-live .wb-figure"
 
 

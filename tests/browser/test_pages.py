@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CHAPTER, PATIENCE, SERVE, Server, Start, Visit
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-Visitor = Callable[..., Visit]
+from browsing import CHAPTER, PATIENCE, ROOT, SERVE, Server, Start, Visitor
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

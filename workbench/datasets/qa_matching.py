@@ -32,16 +32,21 @@ TASK = Task(
 
 
 def rows(folder: Path) -> list[Row]:
-    """The matching pairs: every question with each of its answers."""
-    found = {
-        (talk.question, answer, talk.language): Row(
-            talk.question, "match", talk.language, talk.group, answer, talk.near
-        )
-        for talk in conversations(folder)
-        if talk.topic != JOKES
-        for answer in talk.answers
-        if words(talk.question) and words(answer)
-    }
+    """The matching pairs: every question with each of its answers.
+
+    A question that is asked several times in a translation is near to all that it translates.
+    """
+    talks = [talk for talk in conversations(folder) if talk.topic != JOKES]
+    near: dict[tuple, dict[str, None]] = defaultdict(dict)
+    for talk in talks:
+        near[talk.language, words(talk.question)].update(dict.fromkeys((talk.group, *talk.near)))
+    found = {}
+    for talk in talks:
+        groups = tuple(near[talk.language, words(talk.question)])
+        for answer in talk.answers:
+            if words(talk.question) and words(answer):
+                row = Row(talk.question, "match", talk.language, talk.group, answer, groups)
+                found[talk.question, answer, talk.language] = row
     return list(found.values())
 
 

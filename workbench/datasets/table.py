@@ -96,7 +96,7 @@ def _sample(part: datasets.Dataset, count: int, seed: int, name: str) -> list[in
 
     discrete = isinstance(part.features["label"], datasets.ClassLabel)
     places: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, (subset, label) in enumerate(zip(part["subset"], part["label"], strict=True)):
+    for index, (subset, label) in enumerate(zip(part["subset"][:], part["label"][:], strict=True)):
         places[subset][str(label) if discrete else ""].append(index)
     chosen: list[int] = []
     for subset, classes in places.items():

@@ -35,7 +35,7 @@ def draw(
     for place, method in enumerate(words.order_methods(summary["method"])):
         mark, line = marks[method], summary[summary["method"] == method].sort_values("step")
         shape = dict(color=mark.color, linestyle=mark.linestyle, linewidth=mark.linewidth)
-        level = dict(zorder=2 + place / 10)
+        level: dict[str, Any] = dict(zorder=2 + place / 10)
         if method == CONTROL and line["density"].nunique() == 1:
             last = line.iloc[-1]
             handles[method] = ax.axhline(last["mean"], **shape, **level)

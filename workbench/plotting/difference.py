@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from workbench.plotting import curves, frames, heatmap, layout, style, words
@@ -46,7 +45,7 @@ def plot_difference(
         else layout.given(axes, 3)
     )
     draw = _draw_layers if metric in LAYERED else _draw_curves
-    shown = dict(metric=metric, spread=spread, density=density, by=by, theme=theme)
+    shown: dict[str, Any] = dict(metric=metric, spread=spread, density=density, by=by, theme=theme)
     draw(axes, pair, (left, right), **shown)
     minus = "\N{MINUS SIGN}"
     names = [_word(by, side) for side in (left, right)]
@@ -145,7 +144,7 @@ def _draw_curves(
     for ax in axes[:2]:
         ax.set_ylim(every.min() - pad, every.max() + pad)
     summary = frames.summarise(_minus(*pair), ["step"], spread=spread)
-    ax: Axes = axes[2]
+    ax = axes[2]
     ax.axhline(0, color=look.muted, linewidth=1.2)
     ax.plot(summary["density"], summary["mean"], "-o", color=look.foreground, markersize=4)
     if summary["low"].notna().any():
@@ -182,11 +181,11 @@ def _draw_layers(
     norm, percent = heatmap.scale(one, two), words.is_fraction(metric)
     for ax, table in zip(axes, (one, two), strict=False):
         image = heatmap.draw(ax, table, norm=norm, cmap=look.sequential, theme=theme)
-    heatmap.colorbar(image, axes[:2], words.scalar(metric), theme, percent=percent)
+    heatmap.colorbar(image, list(axes[:2]), words.scalar(metric), theme, percent=percent)
     minus = two - one
     norm = heatmap.scale(minus, balanced=True)
     image = heatmap.draw(axes[2], minus, norm=norm, cmap=look.signed, theme=theme)
-    heatmap.colorbar(image, axes[2:], "difference", theme, percent=percent)
+    heatmap.colorbar(image, list(axes[2:]), "difference", theme, percent=percent)
     for ax in axes:
         ax.tick_params(axis="x", rotation=90)
     axes[0].set_ylabel("layer")

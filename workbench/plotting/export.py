@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from workbench.plotting import registry, style
 
 # Only the settings that savefig reads from rcParams alone; one thread at a time.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "workbench"}
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "workbench"}
 _LOCK = threading.Lock()
 
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

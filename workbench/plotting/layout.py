@@ -126,12 +126,12 @@ def legend(
             break
         made.remove()
     made.get_title().set_color(look.muted)
-    if outside:
+    if outside and isinstance(figure, Figure):
         across, high = figure.get_size_inches()
         figure.set_size_inches(across, high + box.height / figure.dpi)
 
 
-def footnote(figure: Figure, text: str, theme_name: str = "light") -> None:
+def footnote(figure: Any, text: str, theme_name: str = "light") -> None:
     """Small print along the bottom of a figure that has no legend."""
     figure.supxlabel(
         wrap(text, figure), x=0.01, ha="left", fontsize=SMALL, color=theme(theme_name).muted

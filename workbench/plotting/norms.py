@@ -172,7 +172,7 @@ def _histograms(
 def _steps(shares: pd.Series, densities: Sequence[float] | None) -> list[int]:
     if densities is not None:
         return list(dict.fromkeys((shares - wanted).abs().idxmin() for wanted in densities))
-    return sorted(frames.choose([int(step) for step in shares.index], 6))
+    return sorted(int(s) for s in frames.choose([int(step) for step in shares.index], 6))
 
 
 def _ridge(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -171,7 +171,7 @@ def figure(
     name: str,
     data: pd.DataFrame,
     *,
-    theme: Literal["light", "dark"] = "light",
+    theme: str = "light",
     width: float = 720,
     title: str | None = None,
     background: Literal["match", "transparent"] = "match",

@@ -152,7 +152,9 @@ def _pick(
             nearest = ((shares - wanted).abs().idxmin() for wanted in densities)
             picked[method] = list(dict.fromkeys(nearest))
         else:
-            picked[method] = sorted(frames.choose([int(step) for step in shares.index], fit))
+            picked[method] = sorted(
+                int(s) for s in frames.choose([int(step) for step in shares.index], fit)
+            )
     return picked
 
 

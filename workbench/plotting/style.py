@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -113,7 +113,9 @@ def class_marks(count: int, theme_name: str = "light") -> list[Mark]:
     ]
 
 
-def dress(ax: Axes, theme_name: str = "light", grid: str = "both") -> None:
+def dress(
+    ax: Axes, theme_name: str = "light", grid: Literal["both", "x", "y", ""] = "both"
+) -> None:
     """Give axes the theme's text, lines and sizes. Call last."""
     look = theme(theme_name)
     ax.set_facecolor("none")
