@@ -38,11 +38,13 @@ _OFFLINE = re.compile(
 
 def command(wheel: Wheel, requirement: Path, folder: Path) -> list[str]:
     """The command line that downloads one pinned file; pip itself checks its hash first."""
-    raw = _pip_version() >= (24, 1)
+    version = _pip_version()
+    raw = version >= (24, 1)
     return [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-input"),
         *("--disable-pip-version-check", "--no-color"),
         f"--progress-bar={'raw' if raw else 'off'}",
+        *(["--resume-retries=5"] if version >= (25, 1) else []),
         *([f"--no-binary={wheel.package}"] if wheel.sdist else PLATFORM),
         f"--dest={folder}",
         f"--requirement={requirement}",
