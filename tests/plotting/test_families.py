@@ -166,7 +166,7 @@ def test_ridges_are_one_per_density(make: Any) -> None:
     frame = plotting.gather("weight_distributions", None, [make.record("magnitude")])
     axes = plotting.plot_distributions(frame, densities=[1.0, 0.05])
     assert [ax.get_title(loc="left") for ax in axes] == list(MODULES)
-    assert len(axes[0].patches) == 4  # two fills, two outlines
+    assert len(axes[0].collections) == len(axes[0].lines) == 2  # fills and outlines
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["100%", "5%"]
     for options, message in (
         ({"layer": "40"}, "no layer '40'; there are: 0, 1"),
@@ -273,3 +273,22 @@ def test_the_callers_legend_lies_over_the_axes(data: pd.DataFrame) -> None:
     figure.draw_without_rendering()
     assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
     assert not figure.legends
+
+
+def test_claims_tell_their_verdict_by_marker_too() -> None:
+    from workbench.plotting.claims import describe_claims, plot_claims
+
+    rows = [("SDP-CC", 0.02, 0.01, 0.03, "shows"), ("SDP-COS", 0.0, -0.01, 0.01, "undecided"),
+            ("random", -0.2, -0.21, -0.19, "reversed")]  # fmt: skip
+    data = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "verdict"])
+    data = data.assign(claim="c", task="all", pairs=6, quantity="score", against="magnitude")
+    (ax,) = plot_claims(data, theme="dark", width=400)
+    markers = [line.get_marker() for line in ax.lines if line.get_marker() in "<>o"]
+    assert markers == ["<", "o", ">"]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels[-1].split() == ["SDP-CC", "\N{MINUS SIGN}", "magnitude"]
+    assert describe_claims(data) == "Of 3 claims, 1 show, 1 are reversed and 1 stay undecided."
+    with pytest.raises(ValueError, match="no claims for task 'x'; there are: all"):
+        plot_claims(data, task="x")
+    with pytest.raises(ValueError, match="empty"):
+        plot_claims(data.iloc[:0])

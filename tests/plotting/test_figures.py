@@ -169,6 +169,7 @@ def test_figures_draw_on_the_callers_axes(inputs: dict[str, Any]) -> None:
             got = family.function(data, ax=axes, **{**family.fixed, **options})
             assert got is axes
             continue
-        axes = own.subplots(3, 6)
+        axes = own.subplots(2, 3)
+        options = {**options, **({"densities": [1.0, 0.05]} if name == "separability" else {})}
         got = family.function(data, axes=axes, **{**family.fixed, **options})
         assert all(isinstance(ax, Axes) and ax.figure is own for ax in got.ravel())

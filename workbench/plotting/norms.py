@@ -75,6 +75,9 @@ def plot_distributions(
     shares = rows.groupby("step")["density"].mean()
     steps = _steps(shares, densities)
     modules = words.order_modules(rows["module"])
+    drawn = rows[rows["step"].isin(steps)]
+    ridges = {key: _ridge(part) for key, part in drawn.groupby(["module", "step"])}
+    reach = _reach(drawn)
     shared = dict(sharex=True, sharey=True)
     axes = (
         layout.panels(
@@ -90,22 +93,22 @@ def plot_distributions(
     look = style.theme(theme)
     for ax, module in zip(axes, modules, strict=True):
         for place, step in enumerate(steps):
-            part = rows[(rows["module"] == module) & (rows["step"] == step)]
-            heights, edges = _ridge(part)
+            heights, edges = ridges[module, step]
             base = len(steps) - 1 - place
-            ax.stairs(
-                base + 1.35 * heights, edges, baseline=base, fill=True, alpha=0.85,
-                color=colors[place], zorder=2 + place,
+            tops = base + 1.35 * np.append(heights, heights[-1])
+            ax.fill_between(
+                edges, base, tops, step="post", color=colors[place], alpha=0.85, lw=0,
+                zorder=2 + place,
             )  # fmt: skip
-            ax.stairs(
-                base + 1.35 * heights, edges, baseline=None, color=look.foreground,
-                linewidth=0.6, zorder=2.5 + place,
+            ax.plot(
+                edges, tops, drawstyle="steps-post", color=look.foreground, linewidth=0.6,
+                zorder=2.5 + place,
             )  # fmt: skip
         layout.panel_title(ax, module, theme)
         ax.set_yticks([len(steps) - 1 - place for place in range(len(steps))])
         ax.set_yticklabels([words.percent(shares[step]) for step in steps])
         ax.set_ylim(-0.15, len(steps) + 0.5)
-        ax.set_xlim(*_reach(rows[rows["step"].isin(steps)], quantity))
+        ax.set_xlim(*reach)
         ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, symmetric=quantity == "weight"))
         style.dress(ax, theme, grid="")
     where = "all layers" if layer is None else f"layer {layer}"
@@ -184,7 +187,7 @@ def _ridge(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return heights / (heights.max() or 1.0), edges
 
 
-def _reach(rows: pd.DataFrame, quantity: str) -> tuple[float, float]:
+def _reach(rows: pd.DataFrame) -> tuple[float, float]:
     """Where all but a thousandth of the counts lie, so that far outliers do not flatten all."""
     bins = rows.groupby(["left", "right"])["count"].sum().reset_index().sort_values("left")
     share = bins["count"].cumsum() / bins["count"].sum()
