@@ -148,7 +148,9 @@ def _sample(scores: Mapping[str, Tensor], within: Mapping[str, Tensor] | None) -
     parts = []
     for name, score in scores.items():
         part = score.reshape(-1)[::stride]
-        parts.append(part if within is None else part[within[name].reshape(-1)[::stride]])
+        if within is not None:
+            part = part[within[name].reshape(-1)[::stride]]
+        parts.append(part.clone())  # a view would keep all of a lazily computed score alive
     return _join(parts)
 
 
