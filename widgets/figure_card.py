@@ -6,7 +6,8 @@ links that hold their content, so they work in a dashboard and in JupyterLab and
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import threading
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ from widgets.theme import Page, current_page
 
 if TYPE_CHECKING:
     import pandas
+
+_drawing = threading.RLock()
+"""One figure at a time: a live run and a callback may both want one, and fonts are shared."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,12 @@ def draw(spec: Spec, *, theme: str, width: int) -> Drawn:
     """The figure of ``spec`` for a page of this theme and width; matplotlib loads here first."""
     from workbench import plotting
 
-    figure = plotting.figure(
-        spec.figure, spec.data, theme=theme, width=width, title="", **spec.options
-    )
-    alt = plotting.alt_text(spec.figure, spec.data, **spec.options)
-    png = plotting.to_png(figure)
+    with _drawing:
+        figure = plotting.figure(
+            spec.figure, spec.data, theme=theme, width=width, title="", **spec.options
+        )
+        alt = plotting.alt_text(spec.figure, spec.data, **spec.options)
+        png = plotting.to_png(figure)
     return Drawn(spec.label(), spec.reading(), alt, png, f"{theme}-{width}")
 
 
@@ -101,18 +106,29 @@ def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
 
 
 class FigureState(HasTraits):
-    """A spec on a page. ``drawn`` follows both; the last few pictures are kept."""
+    """A spec on a page. ``drawn`` follows both; the last few pictures are kept.
+
+    With ``later``, a thread draws, one figure after the other, so that a page with many figures is
+    there before all are drawn, and a change of theme does not hold up what a person does next.
+    """
 
     spec = Instance(Spec, allow_none=True)
     drawn = AnyTrait(None)
     draws = Int(0, help="How often something was really drawn.")
 
-    def __init__(self, page: Page | None = None, messages: MessageState | None = None) -> None:
+    def __init__(
+        self,
+        page: Page | None = None,
+        messages: MessageState | None = None,
+        *,
+        later: bool = False,
+    ) -> None:
         super().__init__()
         self.page = page or current_page()
         self.messages = messages or MessageState()
         self._kept: dict[Hashable, Drawn] = {}
-        again = guard(lambda _: self.refresh(), self.messages)
+        self._refresh = guard(self.refresh, self.messages)
+        again = (lambda _: _later.add(self._refresh)) if later else (lambda _: self._refresh())
         self.observe(again, "spec")
         self.page.observe(again, ["theme", "width"])
 
@@ -132,6 +148,41 @@ class FigureState(HasTraits):
         self.drawn = made
 
 
+class Later:
+    """A thread that calls what it is given, in order; what waits already is not called twice."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Callable[[], Any], None] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, call: Callable[[], Any]) -> None:
+        with self._changed:
+            self._waiting.setdefault(call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="figures", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def wait(self, seconds: float = 60) -> bool:
+        """Wait until nothing is left to do; whether that was so in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                call = next(iter(self._waiting))
+                del self._waiting[call]
+            call()
+            with self._changed:
+                self._changed.notify_all()
+
+
+_later = Later()
+
+
 class FigureCard(w.VBox):
     """The view of a :class:`FigureState`."""
 
@@ -147,14 +198,17 @@ class FigureCard(w.VBox):
         self.toggle.add_class("wb-button")
         self.links = show(Markup(""))
         self.children = (self.picture, self.toggle, self.links)
-        state.observe(guard(self._show, state.messages), "drawn")
+        state.observe(guard(self._show, state.messages), ["drawn", "spec"])
         self.toggle.observe(guard(self._links, state.messages), "value")
         self._show()
 
     def _show(self, change: Any = None) -> None:
-        drawn = self.state.drawn
-        self.layout.display = "none" if drawn is None else ""
+        drawn, spec = self.state.drawn, self.state.spec
+        self.layout.display = "none" if spec is None else ""
         if drawn is None:
+            waiting = markup('<p class="wb-waiting" role="status">Drawing…</p>')
+            title = markup("<h3>{}</h3>{}", spec.label(), waiting) if spec else Markup("")
+            self.picture.value = title
             return
         self.picture.value = markup(
             '<h3>{}</h3><p class="wb-reading">{}</p><figure data-look="{}">{}</figure>',

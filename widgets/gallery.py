@@ -13,7 +13,7 @@ from widgets.callbacks import MessageState
 from widgets.explorer import ExplorerState
 from widgets.figure_card import FigureCard, FigureState, Spec
 from widgets.text import markup, show
-from widgets.theme import current_page
+from widgets.theme import current_page, in_voila
 
 TABLES = Path(__file__).resolve().parent.parent / "data" / "thesis"
 
@@ -76,7 +76,7 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
 
 def card(spec: Spec) -> FigureCard:
     """``spec`` drawn as a card that follows the page."""
-    state = FigureState(current_page(), MessageState())
+    state = FigureState(current_page(), MessageState(), later=in_voila())
     state.spec = spec
     return FigureCard(state)
 

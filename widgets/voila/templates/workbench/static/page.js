@@ -74,6 +74,13 @@ const workbench = (() => {
     }
   }
 
+  // The renderer opens every link in a new tab; those of our own pages stay in this one.
+  function stay(node) {
+    for (const link of $$("a[target=_blank]", node)) {
+      if (link.origin === location.origin) link.removeAttribute("target");
+    }
+  }
+
   // The address bar follows the view's own link, so that it can be copied from there.
   function follow() {
     const link = $(".wb-link a");
@@ -100,6 +107,7 @@ const workbench = (() => {
     const shell = $("#main.jp-LabShell");  // Voila moves the cells there, out of the landmark
     if (shell && !main.contains(shell)) main.append(shell);
     name(main);
+    stay(main);
     follow();
     preview();
     tell();
