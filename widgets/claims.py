@@ -11,7 +11,7 @@ from widgets.text import markup, show, table
 if TYPE_CHECKING:
     import pandas
 
-NAMES = {"all": "both together"}
+NAMES = {"all": "all together"}
 
 
 class Claims(w.VBox):
@@ -27,22 +27,29 @@ class Claims(w.VBox):
             text = markup("<p>There are no recorded runs of {} to judge by.</p>", experiment)
             super().__init__([show(text)])
             return
+        tasks = list(dict.fromkeys(found["task"]))
         rows = [
-            (
-                row.claim,
-                row.where,
-                NAMES.get(row.task, row.task),
-                f"{row.mean:+.3f}",
-                f"{row.low:+.3f} to {row.high:+.3f}",
-                row.pairs,
-                row.verdict,
-            )
-            for row in found.itertuples()
+            (claim, *(_cell(part, task) for task in tasks))
+            for claim, part in found.groupby("claim", sort=False)
         ]
-        head = ("Claim", "Thesis", "Task", "Difference", "95% interval", "Pairs", "Here")
-        caption = "Differences at 31% of the prunable weights or fewer, paired by task and seed"
+        head = ("Claim", *(NAMES.get(task, task) for task in tasks))
+        caption = (
+            "Difference [95% interval] and verdict at 31% of the prunable weights or fewer, "
+            f"paired by seed; {found['pairs'].min()} to {found['pairs'].max()} pairs"
+        )
         super().__init__([show(table(head, rows, caption=caption))])
         self.add_class("wb-card")
+
+
+def _cell(part: pandas.DataFrame, task: str) -> str:
+    """The difference, its interval and the verdict of one claim on one task."""
+    rows = part[part["task"] == task]
+    if rows.empty:
+        return "not run"
+    row = rows.iloc[0]
+    if row["pairs"] == 1:
+        return f"{row['mean']:+.3f} (one pair)"
+    return f"{row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {row['verdict']}"
 
 
 def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pandas.DataFrame | None:

@@ -188,6 +188,13 @@ class ExplorerState(HasTraits):
 
         return FIGURES[self["figure"]]
 
+    def _class_names(self) -> list[str]:
+        """Names of the classes of the chosen data, where the experiment knows them."""
+        from workbench import experiments
+
+        known = getattr(experiments.EXPERIMENTS.get(self.experiment), "class_names", None)
+        return list(known(self._group().runs[0].record.config["task"])) if known else []
+
     # Drawing
 
     def spec(self) -> Spec:
@@ -243,6 +250,8 @@ class ExplorerState(HasTraits):
             offered = self._family().options[name]
             options[name] = next(value for value in offered if str(value) == self[name])
         data_options = {name: options.pop(name) for name in ("projection",) if name in options}
+        if self._family().data == "points" and (names := self._class_names()):
+            data_options["class_names"] = names
         return options, data_options
 
 

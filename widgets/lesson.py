@@ -62,7 +62,7 @@ class SourceCard(w.VBox):
         name = markup("<p>The code: <code>{}</code></p>", target.replace(":", "."))
         body = markup('<pre class="wb-code" tabindex="0">{}</pre>', without_docstring(code))
         self.whole = w.ToggleButton(
-            value=False, description="With its documentation", tooltip=f"Documentation of {target}"
+            value=False, description="Documentation", tooltip=f"Documentation of {target}"
         )
         self.view = show(body)
         super().__init__([show(name), self.view, self.whole])

@@ -62,6 +62,7 @@ class SelfDistilledPruning(TextExperiment):
             teacher_updates=4,
             pruning_steps=2,
             updates=2,
+            projections="pca",
         ),
         "laptop": dict(
             train_size=400,

@@ -102,6 +102,13 @@ class TextExperiment(Experiment):
         group="Experiment",
     )
 
+    @classmethod
+    def class_names(cls, task: str) -> tuple[str, ...]:
+        """Names of the classes of a named task in the order of its labels; empty for other data."""
+        from workbench import datasets
+
+        return datasets.TASKS[task].labels if task in datasets.TASKS else ()
+
     def data(self) -> dict[str, str]:
         from workbench import datasets, models
 

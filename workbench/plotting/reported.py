@@ -67,6 +67,7 @@ def plot_reported(
     at = words.percent(float(ours["density"].min()))
     counts = ours["n"].astype(int)
     seeds = "one seed" if counts.max() == 1 else f"{counts.min()} seeds or more"
+    seeds = "1 seed or more" if counts.min() == 1 < counts.max() else seeds
     seeds = f"{counts.max()} seeds" if counts.min() == counts.max() > 1 else seeds
     titles = [f"measured here, at {at}, {seeds}", f"reported in {source}"]
     if theirs["doubt"].any():
@@ -116,7 +117,8 @@ def _both(
     density: float | None, task: str | None, score: str | None, spread: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
     """Ours and theirs by method, and where theirs were printed."""
-    theirs, source = _column(reported, task, score)
+    known = [*words.METHODS, *data["method"].unique()] if "method" in data else words.METHODS
+    theirs, source = _column(reported[reported["method"].isin(known)], task, score)
     pruned = theirs[theirs["density"] < 1]
     density = float(pruned["density"].min()) if density is None and len(pruned) else density
     labels = dict(split=split, subset=subset, phase="after")
