@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from workbench.experiments.base import setting
-from workbench.experiments.text import TextExperiment, measure
+from workbench.experiments.text import THESIS_SIZE, TextExperiment, measure
 from workbench.observations import Checkpoint, Observation, Progress, Scalar
 
 
@@ -27,20 +27,7 @@ class FineTuning(TextExperiment):
         "smoke": dict(model="tiny", train_size=64, eval_size=32, test_size=16, updates=4),
         "laptop": dict(train_size=400, eval_size=100, test_size=40, updates=60),
         "recorded": dict(),
-        "thesis": dict(
-            task="cola",
-            model="google-bert/bert-base-uncased",
-            pooling="cls",
-            train_size=0,
-            eval_size=0,
-            test_size=0,
-            max_length=128,
-            batch_size=32,
-            freeze_embeddings=False,
-            updates=4_000,
-            learning_rate=2e-5,
-            checkpoint_every=1000,
-        ),
+        "thesis": dict(**THESIS_SIZE, updates=4_000, learning_rate=2e-5, checkpoint_every=1000),
     }
 
     updates: int = setting(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.experiments.base import setting
 from workbench.experiments.fine_tuning import FineTuning, join_arrays, split_arrays
-from workbench.experiments.text import Inputs, TextExperiment, measure
+from workbench.experiments.text import THESIS_SIZE, Inputs, TextExperiment, measure
 from workbench.observations import Array, Checkpoint, Observation, Progress, Scalar
 
 if TYPE_CHECKING:
@@ -75,15 +75,7 @@ class SelfDistilledPruning(TextExperiment):
         ),
         "recorded": dict(),
         "thesis": dict(
-            task="cola",
-            model="google-bert/bert-base-uncased",
-            pooling="cls",
-            train_size=0,
-            eval_size=0,
-            test_size=0,
-            max_length=128,
-            batch_size=32,
-            freeze_embeddings=False,
+            **THESIS_SIZE,
             teacher_updates=4_000,
             teacher_learning_rate=2e-5,
             pruning_steps=32,

@@ -21,6 +21,20 @@ TASK_NAMES = ("sentiment", "topics", "qa_matching", "emoji_names", "stsb", "cola
 ENCODER_NAMES = ("minilm", "e5-small", "tiny")
 
 
+THESIS_SIZE = dict(
+    task="cola",
+    model="google-bert/bert-base-uncased",
+    pooling="cls",
+    train_size=0,
+    eval_size=0,
+    test_size=0,
+    max_length=128,
+    batch_size=32,
+    freeze_embeddings=False,
+)
+"""One of the thesis's own settings: BERT base, whole, on all of a GLUE task."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A task as an encoder reads it. ``test`` holds every subset, the source first."""
