@@ -227,7 +227,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path, store: Store) -> None:
-    words = ["run", "walk", "--steps", "150", "--pause", "0.05"]
+    words = ["run", "walk", "--steps", "60", "--pause", "0.1"]
     command = [sys.executable, "-c", INTERRUPTED, *words, "--store", str(store.path)]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
@@ -235,7 +235,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path, stor
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
-    walk = Walk.profile("laptop", steps=150)
+    walk = Walk.profile("laptop", steps=60)
     assert run.returncode == 130
     assert f"same command goes on from the last checkpoint of {store.key(walk)}" in err
     assert store.find()[0].status == "interrupted"
