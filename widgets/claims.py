@@ -23,7 +23,7 @@ class Claims(w.VBox):
 
     def __init__(self, experiment: str, *, store: Any = None, metric: str = "accuracy") -> None:
         found = judged(experiment, store, metric)
-        if found is None:
+        if found is None or found.empty:
             text = markup("<p>There are no recorded runs of {} to judge by.</p>", experiment)
             super().__init__([show(text)])
             return

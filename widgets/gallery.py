@@ -35,16 +35,20 @@ def recorded(
     """A figure of the recorded runs, as :data:`workbench.plotting.FIGURES` names it.
 
     ``data`` is a part of the label of the runs, such as ``"emoji_names"``; ``choices`` are those
-    of the explorer (``metric``, ``methods``, ``subset``, ``density``). Raises ``ValueError`` for a
-    figure or choice that is not on offer.
+    of the explorer (``metric``, ``methods``, ``subset``, ``density``); methods that were not run
+    are left out. What the records cannot show is said in its place, so that a page goes on.
     """
     state = _explored(experiment) if store is None else ExplorerState(experiment, store)
-    if state.empty:
-        return show(markup("<p>There are no recorded runs of {} yet.</p>", experiment))
-    _choose_data(state, data)
-    state.choose("figure", figure)
-    for name, value in choices.items():
-        state.choose(name, value)
+    if not _choose_data(state, data):
+        return _missing(experiment, data)
+    try:
+        state.choose("figure", figure)
+        for name, value in choices.items():
+            if name == "methods":
+                value = [one for one in value if one in state.offers(name)] or state.offers(name)
+            state.choose(name, value)
+    except ValueError as error:
+        return show(markup("<p>This figure cannot be drawn: {}</p>", error))
     return card(state.spec())
 
 
@@ -55,9 +59,8 @@ def reported(
     import pandas
 
     state = _explored(experiment) if store is None else ExplorerState(experiment, store)
-    if state.empty:
-        return show(markup("<p>There are no recorded runs of {} yet.</p>", experiment))
-    _choose_data(state, data)
+    if not _choose_data(state, data):
+        return _missing(experiment, data)
     rows = pandas.read_csv(TABLES / f"table_{table.replace('.', '_')}.csv", dtype={"table": str})
     drawn = {"reported": rows, "metric": "accuracy", **options}
     return card(Spec("reported", state.frame(), drawn, key=(experiment, table, data, str(options))))
@@ -68,8 +71,8 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
     from widgets.claims import judged
 
     found = judged(experiment, store)
-    if found is None:
-        return show(markup("<p>There are no recorded runs of {} to judge by.</p>", experiment))
+    if found is None or found.empty:
+        return _missing(experiment, "the recorded size")
     options = {"task": task} if task else {}
     return card(Spec("claims", found, options, key=(experiment, "claims", task)))
 
@@ -81,9 +84,14 @@ def card(spec: Spec) -> FigureCard:
     return FigureCard(state)
 
 
-def _choose_data(state: ExplorerState, data: str) -> None:
+def _choose_data(state: ExplorerState, data: str) -> bool:
+    """Choose the runs whose label holds ``data``; whether there are any."""
     labels = [label for label in state.offers("data") if data in label]
-    if not labels:
-        held = "; ".join(state.offers("data"))
-        raise ValueError(f"No recorded runs are called {data!r}; there are: {held}.")
-    state.choose("data", labels[0])
+    if labels:
+        state.choose("data", labels[0])
+    return bool(labels)
+
+
+def _missing(experiment: str, data: str) -> w.Widget:
+    """What stands where there are no records."""
+    return show(markup("<p>There are no recorded runs of {} ({}) yet.</p>", experiment, data))
