@@ -12,6 +12,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from jupyter_server.utils import url_path_join
 from traitlets import Integer, List, Unicode
 from voila.app import Voila
+from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 from widgets.preview import Previews
@@ -59,9 +60,6 @@ class Secure:
             self.set_header(name, value)
         self.clear_header("Server")
 
-    def send_error(self: Any, status_code: int = 500, **kwargs: Any) -> None:
-        super().send_error(status_code, **kwargs)  # type: ignore[misc]
-
 
 class Page(TornadoVoilaHandler):
     """One notebook, only from the top of the folder that is served."""
@@ -69,12 +67,22 @@ class Page(TornadoVoilaHandler):
     async def get(self, path: str | None = None) -> None:
         if not re.fullmatch(r"\w[\w .-]*\.ipynb", path or ""):
             raise tornado.web.HTTPError(404)
+        self.xsrf_token  # noqa: B018 - sets the cookie that the page needs to end its kernel
         await super().get(path)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if status_code == 503:
             self.set_header("Retry-After", "60")
         super().write_error(status_code, **kwargs)
+
+
+class TemplateFile(TemplateStaticFileHandler):
+    """A file of a template; odd addresses are not found, where Voila's own handler breaks."""
+
+    def parse_url_path(self, url_path: str) -> str:
+        if not re.fullmatch(r"[\w-]+/static/[\w-][\w./-]*", url_path) or ".." in url_path:
+            raise tornado.web.HTTPError(404)
+        return super().parse_url_path(url_path)
 
 
 class FrontPage(JupyterHandler):
@@ -144,8 +152,9 @@ class Dashboards(Voila):
         for pattern, handler, *rest in super().init_handlers():
             if pattern == self.server_url or any(part in pattern for part in hidden):
                 continue
-            if handler is TornadoVoilaHandler:
-                handler = Page
+            handler = {TornadoVoilaHandler: Page, TemplateStaticFileHandler: TemplateFile}.get(
+                handler, handler
+            )
             ours.append((pattern, _secured(handler), *rest))
         preview = url_path_join(
             self.server_url, r"/workbench/preview/([\w-]+)-(light|dark)-(\d{3,4})\.png"

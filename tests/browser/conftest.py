@@ -93,6 +93,7 @@ def start(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
