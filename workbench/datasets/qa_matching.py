@@ -28,6 +28,7 @@ TASK = Task(
     licence="BSD-3-Clause",
     citation="G. Cox and contributors, chatterbot-corpus 1.3.3.",
     note="Half of the pairs match. Jokes are left out: any joke answers their question.",
+    version=2,
 )
 
 

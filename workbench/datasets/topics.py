@@ -59,6 +59,7 @@ TASK = Task(
     citation="G. Cox and contributors, chatterbot-corpus 1.3.3.",
     note="Trained on English, tested on questions that were not trained on, in seven languages: "
     "zero-shot transfer across languages. Small: under 300 training rows.",
+    version=2,
 )
 
 
