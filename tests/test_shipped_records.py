@@ -1,0 +1,58 @@
+"""The recorded runs that ship: complete, small, found again, and without anybody's machine."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.experiments.self_distilled_pruning import METHODS, SelfDistilledPruning
+from workbench.records import Store
+
+SWEEPS = (
+    dict(task="sentiment", model="minilm"),
+    dict(task="emoji_names", model="e5-small", test_size=30, teacher_updates=200),
+)
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def store(root) -> Store:
+    return Store(root / "data" / "records", read_only=True)
+
+
+@pytest.mark.parametrize("changes", SWEEPS, ids=lambda c: c["task"])
+def test_every_method_and_seed_is_found_under_its_settings(store, changes):
+    """What ``collect`` would look for is there: asking for a recorded run never runs it again."""
+    held = {record.key for record in store.find("self-distilled-pruning", status="finished")}
+    for method in METHODS:
+        for seed in SEEDS:
+            run = SelfDistilledPruning.of_method(method, "recorded", seed=seed, **changes)
+            assert store.key(run) in held, (method, seed)
+
+
+def test_ten_densities_from_one_to_a_twentieth(store):
+    records = store.find("self-distilled-pruning", method="SDP-CC")
+    frame = store.scalars(records)
+    shares = frame[(frame["name"] == "density") & (frame["scope"] == "prunable")]
+    for _, run in shares.groupby("key"):
+        values = sorted(run["value"])
+        assert len(values) == 10 and values[-1] == 1.0
+        assert values[0] == pytest.approx(0.05, abs=1e-4)
+
+
+def test_all_domains_and_languages_are_measured(store):
+    frame = store.scalars(store.find("self-distilled-pruning", method="magnitude", seed=0))
+    tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
+    counts = tested.groupby("task")["subset"].nunique()
+    assert counts["sentiment"] == 4 and counts["emoji_names"] == 14
+
+
+def test_they_are_small_and_hold_no_checkpoints(root: Path):
+    files = [f for f in (root / "data" / "records").rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) < 20 * 2**20
+    assert not [f for f in files if "checkpoint" in f.name]
+
+
+def test_they_name_no_path_and_no_person(root: Path):
+    for file in (root / "data" / "records").glob("*/record.json"):
+        text = file.read_text(encoding="utf-8")
+        assert "/home" not in text and "/root" not in text and "/work" not in text
