@@ -108,8 +108,8 @@ def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
 class FigureState(HasTraits):
     """A spec on a page. ``drawn`` follows both; the last few pictures are kept.
 
-    With ``later``, a thread draws, one figure after the other, so that a page with many figures is
-    there before all are drawn, and a change of theme does not hold up what a person does next.
+    A ``spec`` given here is drawn at once. With ``later``, a thread draws what changes afterwards,
+    one figure after the other, so that a change of theme does not hold up what a person does next.
     """
 
     spec = Instance(Spec, allow_none=True)
@@ -122,8 +122,10 @@ class FigureState(HasTraits):
         messages: MessageState | None = None,
         *,
         later: bool = False,
+        spec: Spec | None = None,
     ) -> None:
         super().__init__()
+        self.spec = spec
         self.page = page or current_page()
         self.messages = messages or MessageState()
         self._kept: dict[Hashable, Drawn] = {}
@@ -131,6 +133,10 @@ class FigureState(HasTraits):
         again = (lambda _: _later.add(self._refresh)) if later else (lambda _: self._refresh())
         self.observe(again, "spec")
         self.page.observe(again, ["theme", "width"])
+        if spec is not None:
+            # Now, not later: a kernel that still draws while the page asks for its widgets answers
+            # too slowly on a busy machine, and the page shows "model not found".
+            self._refresh()
 
     def refresh(self) -> None:
         """Draw the spec for the page as it is now."""

@@ -79,9 +79,7 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
 
 def card(spec: Spec) -> FigureCard:
     """``spec`` drawn as a card that follows the page."""
-    state = FigureState(current_page(), MessageState(), later=in_voila())
-    state.spec = spec
-    return FigureCard(state)
+    return FigureCard(FigureState(current_page(), MessageState(), later=in_voila(), spec=spec))
 
 
 def _choose_data(state: ExplorerState, data: str) -> bool:

@@ -95,7 +95,7 @@ const workbench = (() => {
     if (!$(".wb-ready", main)) return false;
     readySince = readySince || Date.now();
     const looks = $$("figure[data-look]", main).map((figure) => figure.dataset.look);
-    if (!$("#wb-preview") || looks.includes(`${theme()}-${width()}`)) return true;
+    if (!$("#wb-preview") || looks.includes(workbench.look())) return true;
     setTimeout(changed, 500);
     return Date.now() - readySince > 15000;
   }
@@ -151,6 +151,7 @@ const workbench = (() => {
   return {
     start,
     preview,
+    look: () => `${theme()}-${width()}`,
     progress: (cell, cells) => state(`Running the page: ${cell} of ${cells}`),
     cellsDone: () => {
       window.cellLoaded = true;
