@@ -39,6 +39,7 @@ class Claims(w.VBox):
         )
         super().__init__([show(table(head, rows, caption=caption))])
         self.add_class("wb-card")
+        self.add_class("wb-claims")
 
 
 def _cell(part: pandas.DataFrame, task: str) -> str:
