@@ -135,6 +135,9 @@ class Visit:
         self.page.goto(url, wait_until="commit", timeout=PATIENCE)
         self.page.wait_for_selector(".wb-ready", state="attached")
         self.page.wait_for_selector("#wb-preview", state="detached")
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('figure')].every((f) => f.dataset.look === workbench.look())"
+        )
         return self
 
     def clean(self) -> None:
