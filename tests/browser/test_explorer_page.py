@@ -174,5 +174,6 @@ def test_two_runs_are_compared(visit: Visitor, server: Server) -> None:
     assert page.locator(".wb-difference tbody tr").count() == 5
     page.select_option(".wb-menu-left select", label="random, all seeds")
     visitor.changed(first, ".wb-comparison")
-    assert "random, all seeds" in page.inner_text(".wb-difference thead")
+    # The picture and the table come in two messages, so the table may be a moment later.
+    page.wait_for_selector(".wb-difference thead:has-text('random, all seeds')")
     visitor.clean()
