@@ -136,7 +136,8 @@ class Visit:
         self.page.wait_for_selector(".wb-ready", state="attached")
         self.page.wait_for_selector("#wb-preview", state="detached")
         self.page.wait_for_function(
-            "[...document.querySelectorAll('figure')].every((f) => f.dataset.look === workbench.look())"
+            "[...document.querySelectorAll('figure')]"
+            ".every((f) => f.dataset.look === workbench.look())"
         )
         return self
 
