@@ -80,11 +80,11 @@ class MadeUp(SelfDistilledPruning):
 
 @dataclass(frozen=True)
 class Slow(MadeUp):
-    """The same, slow enough to be watched and cancelled: about a minute in its smoke profile."""
+    """The same, slow enough to be watched and cancelled: half a minute in its smoke profile."""
 
     def run(self, resume: Checkpoint | None = None, **_: Any) -> Iterator[Observation]:
         done = resume.step + 1 if resume is not None else 0
-        total = 30 * (self.pruning_steps + 1)
+        total = 60 * (self.pruning_steps + 1)
         for observation in super().run():
             if isinstance(observation, Checkpoint):
                 yield from self._work(observation.step, total) if observation.step >= done else ()
@@ -92,9 +92,9 @@ class Slow(MadeUp):
                 yield observation
 
     def _work(self, step: int, total: int) -> Iterator[Progress]:
-        for part in range(30):
-            time.sleep(0.05)
-            yield Progress(30 * step + part + 1, total, f"pruning step {step}")
+        for part in range(60):
+            time.sleep(0.15)
+            yield Progress(60 * step + part + 1, total, f"pruning step {step}")
 
 
 def make_store(path: Path, seeds: int = 2, **changes: Any) -> Store:
