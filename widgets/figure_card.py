@@ -26,16 +26,16 @@ _drawing = threading.RLock()
 """One figure at a time: a live run and a callback may both want one, and fonts are shared."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What to draw: a figure of :data:`workbench.plotting.FIGURES`, its data and its options.
 
     ``query`` (of ``Store.find``) and ``data_options`` (of ``plotting.gather``) are for the code
-    that reproduces it; ``key`` tells whether two specs draw the same.
+    that reproduces it. Two specs with one ``key`` draw the same; without a key each draws anew.
     """
 
     figure: str
-    data: pandas.DataFrame = field(repr=False, compare=False)
+    data: pandas.DataFrame = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)

@@ -206,7 +206,8 @@ def test_a_person_starts_cancels_and_resumes(view: Live) -> None:
     view.start.click()
     view.run.join(20)
     assert view.run.state == "finished" and view.start.description == "Start the run"
-    assert view.card.drawn is not None and view.messages.messages == []
+    assert view.card.draws > 1, "the curve grew as the run went on"
+    assert view.messages.messages == []
 
 
 def test_other_settings_are_another_run(view: Live) -> None:
