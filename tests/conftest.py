@@ -24,11 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test without a tier is a unit test."""
+    """A test without a tier is a unit test; the quick tiers run first.
+
+    The browser comes last: its driver keeps an event loop in the main thread for as long as it
+    lives, and tests that start a loop of their own would fail beside it.
+    """
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.unit)
+    items.sort(key=lambda item: next(i for i, t in enumerate(TIERS) if item.get_closest_marker(t)))
 
 
 @pytest.fixture(scope="session")
