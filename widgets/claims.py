@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from widgets.text import markup, show, table
+from widgets import later
+from widgets.callbacks import Messages, MessageState, guard
+from widgets.text import Markup, markup, show, table
+from widgets.theme import in_voila
 
 if TYPE_CHECKING:
     import pandas
@@ -22,24 +25,38 @@ class Claims(w.VBox):
     """
 
     def __init__(self, experiment: str, *, store: Any = None, metric: str = "accuracy") -> None:
-        found = judged(experiment, store, metric)
-        if found is None or found.empty:
-            text = markup("<p>There are no recorded runs of {} to judge by.</p>", experiment)
-            super().__init__([show(text)])
-            return
-        tasks = list(dict.fromkeys(found["task"]))
-        rows = [
-            (claim, *(_cell(part, task) for task in tasks))
-            for claim, part in found.groupby("claim", sort=False)
-        ]
-        head = ("Claim", *(NAMES.get(task, task) for task in tasks))
-        caption = (
-            "Difference [95% interval] and verdict at 31% of the prunable weights or fewer, "
-            f"paired by seed; {found['pairs'].min()} to {found['pairs'].max()} pairs"
-        )
-        super().__init__([show(table(head, rows, caption=caption))])
+        super().__init__()
+        self.messages = MessageState()
         self.add_class("wb-card")
         self.add_class("wb-claims")
+
+        def judge() -> None:
+            self.children = (show(verdicts(experiment, store, metric)),)
+
+        if in_voila():  # reading all records takes seconds, and the page need not wait
+            waiting = show(markup('<p class="wb-waiting" role="status">Judging…</p>'))
+            self.children = (Messages(self.messages), waiting)
+            later.add(guard(judge, self.messages))
+        else:
+            judge()
+
+
+def verdicts(experiment: str, store: Any = None, metric: str = "accuracy") -> Markup:
+    """The table of :func:`judged`, a row for each claim and a column for each task."""
+    found = judged(experiment, store, metric)
+    if found is None or found.empty:
+        return markup("<p>There are no recorded runs of {} to judge by.</p>", experiment)
+    tasks = list(dict.fromkeys(found["task"]))
+    rows = [
+        (claim, *(_cell(part, task) for task in tasks))
+        for claim, part in found.groupby("claim", sort=False)
+    ]
+    head = ("Claim", *(NAMES.get(task, task) for task in tasks))
+    caption = (
+        "Difference [95% interval] and verdict at 31% of the prunable weights or fewer, "
+        f"paired by seed; {found['pairs'].min()} to {found['pairs'].max()} pairs"
+    )
+    return table(head, rows, caption=caption)
 
 
 def _cell(part: pandas.DataFrame, task: str) -> str:

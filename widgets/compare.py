@@ -11,6 +11,7 @@ from traitlets import HasTraits, Int
 from widgets.callbacks import MessageState, guard
 from widgets.figure_card import FigureCard, FigureState, Spec
 from widgets.text import Markup, markup, show, table
+from widgets.theme import in_voila
 
 if TYPE_CHECKING:
     import pandas
@@ -160,7 +161,7 @@ class Comparison(w.VBox):
 
         super().__init__()
         self.state = state
-        self.card = FigureState(page, messages)
+        self.card = FigureState(page, messages, later=in_voila(), urgent=True)
         pick = guard(state.choose, messages)
         labels = {"left": "First", "right": "Second"}
         names = ("left", "right", "metric", "subset", "density")

@@ -13,7 +13,7 @@ from widgets.explorer import ALL, LOWEST, ExplorerState
 from widgets.figure_card import FigureCard, FigureState
 from widgets.link import ViewLink, asked, restore
 from widgets.text import markup, show
-from widgets.theme import bridge, current_page, style
+from widgets.theme import bridge, current_page, in_voila, style
 
 MAIN = ("data", "figure", "metric", "subset", "density")
 WORDS = {
@@ -55,7 +55,7 @@ class Explorer(w.VBox):
         super().__init__()
         self.messages = MessageState()
         self.state = ExplorerState(experiment, store)
-        self.card = FigureState(current_page(), self.messages)
+        self.card = FigureState(current_page(), self.messages, later=in_voila(), urgent=True)
         self.menus: dict[str, Menu] = {}
         self.methods = Methods(self.state, self.messages)
         self.rows, self.further = w.HBox(), w.HBox()

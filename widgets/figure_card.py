@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 from traitlets import Any as AnyTrait
-from traitlets import HasTraits, Instance, Int
+from traitlets import HasTraits, Instance, Int, Unicode
 
-from widgets.callbacks import MessageState, guard
+from widgets import later
+from widgets.callbacks import Messages, MessageState, guard
 from widgets.text import Markup, file_name, join, markup, picture, save_link, show
 from widgets.theme import Page, current_page
 
@@ -108,12 +109,13 @@ def downloads(spec: Spec, *, theme: str, width: int) -> Markup:
 class FigureState(HasTraits):
     """A spec on a page. ``drawn`` follows both; the last few pictures are kept.
 
-    A ``spec`` given here is drawn at once. With ``later``, a thread draws what changes afterwards,
-    one figure after the other, so that a change of theme does not hold up what a person does next.
+    With ``later`` a thread draws once the page is there (see :mod:`widgets.later`), ``urgent``
+    figures before the others: a page with many figures is usable before all are drawn.
     """
 
     spec = Instance(Spec, allow_none=True)
     drawn = AnyTrait(None)
+    title = Unicode("", help="Shown while there is no spec yet.")
     draws = Int(0, help="How often something was really drawn.")
 
     def __init__(
@@ -122,21 +124,25 @@ class FigureState(HasTraits):
         messages: MessageState | None = None,
         *,
         later: bool = False,
-        spec: Spec | None = None,
+        urgent: bool = False,
     ) -> None:
         super().__init__()
-        self.spec = spec
         self.page = page or current_page()
         self.messages = messages or MessageState()
+        self.later, self.urgent = later, urgent
         self._kept: dict[Hashable, Drawn] = {}
         self._refresh = guard(self.refresh, self.messages)
-        again = (lambda _: _later.add(self._refresh)) if later else (lambda _: self._refresh())
-        self.observe(again, "spec")
-        self.page.observe(again, ["theme", "width"])
-        if spec is not None:
-            # Now, not later: a kernel that still draws while the page asks for its widgets answers
-            # too slowly on a busy machine, and the page shows "model not found".
-            self._refresh()
+        self.observe(self._changed, "spec")
+        self.page.observe(self._changed, ["theme", "width"])
+
+    def prepare(self, make: Callable[[], Spec], title: str) -> None:
+        """Show what ``make`` returns; reading the records waits for its turn like drawing."""
+
+        def prepared() -> None:
+            self.spec = make()
+
+        self.title = title
+        self._do(guard(prepared, self.messages))
 
     def refresh(self) -> None:
         """Draw the spec for the page as it is now."""
@@ -153,46 +159,20 @@ class FigureState(HasTraits):
             self._kept = dict([*self._kept.items(), (key, made)][-8:])
         self.drawn = made
 
+    def _changed(self, change: Any) -> None:
+        self._do(self._refresh)
 
-class Later:
-    """A thread that calls what it is given, in order; what waits already is not called twice."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Callable[[], Any], None] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-
-    def add(self, call: Callable[[], Any]) -> None:
-        with self._changed:
-            self._waiting.setdefault(call)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="figures", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-
-    def wait(self, seconds: float = 60) -> bool:
-        """Wait until nothing is left to do; whether that was so in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, seconds)
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                call = next(iter(self._waiting))
-                del self._waiting[call]
+    def _do(self, call: Callable[[], Any]) -> None:
+        if self.later and not later.here():
+            later.add(call, urgent=self.urgent)
+        else:
             call()
-            with self._changed:
-                self._changed.notify_all()
-
-
-_later = Later()
 
 
 class FigureCard(w.VBox):
-    """The view of a :class:`FigureState`."""
+    """The view of a :class:`FigureState`. ``alone`` cards show their own messages."""
 
-    def __init__(self, state: FigureState) -> None:
+    def __init__(self, state: FigureState, *, alone: bool = False) -> None:
         super().__init__()
         self.state = state
         self.add_class("wb-card")
@@ -203,18 +183,19 @@ class FigureCard(w.VBox):
         )
         self.toggle.add_class("wb-button")
         self.links = show(Markup(""))
-        self.children = (self.picture, self.toggle, self.links)
-        state.observe(guard(self._show, state.messages), ["drawn", "spec"])
+        said = (Messages(state.messages),) if alone else ()
+        self.children = (self.picture, *said, self.toggle, self.links)
+        state.observe(guard(self._show, state.messages), ["drawn", "spec", "title"])
         self.toggle.observe(guard(self._links, state.messages), "value")
         self._show()
 
     def _show(self, change: Any = None) -> None:
         drawn, spec = self.state.drawn, self.state.spec
-        self.layout.display = "none" if spec is None else ""
+        title = spec.label() if spec else self.state.title
+        self.layout.display = "" if title else "none"
         if drawn is None:
-            waiting = markup('<p class="wb-waiting" role="status">Drawing…</p>')
-            title = markup("<h3>{}</h3>{}", spec.label(), waiting) if spec else Markup("")
-            self.picture.value = title
+            waiting = '<h3>{}</h3><p class="wb-waiting" role="status">Drawing…</p>'
+            self.picture.value = markup(waiting, title) if title else Markup("")
             return
         self.picture.value = markup(
             '<h3>{}</h3><p class="wb-reading">{}</p><figure data-look="{}">{}</figure>',

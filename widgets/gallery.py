@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ def _explored(experiment: str) -> ExplorerState:
     return ExplorerState(experiment)
 
 
+class Missing(ValueError):
+    """There are no records of what a figure would show."""
+
+
 def recorded(
     experiment: str,
     figure: str,
@@ -38,58 +42,79 @@ def recorded(
     of the explorer (``metric``, ``methods``, ``subset``, ``density``); methods that were not run
     are left out. What the records cannot show is said in its place, so that a page goes on.
     """
-    state = _explored(experiment) if store is None else ExplorerState(experiment, store)
-    if not _choose_data(state, data):
-        return _missing(experiment, data)
-    try:
+    from workbench.plotting import FIGURES
+
+    def make() -> Spec:
+        state = _choose_data(experiment, data, store)
         state.choose("figure", figure)
         for name, value in choices.items():
             if name == "methods":
                 value = [one for one in value if one in state.offers(name)] or state.offers(name)
             state.choose(name, value)
-    except ValueError as error:
-        return show(markup("<p>This figure cannot be drawn: {}</p>", error))
-    return card(state.spec())
+        return state.spec()
+
+    return card(make, FIGURES[figure].title)
 
 
 def reported(
     experiment: str, table: str, *, data: str = "", store: Any = None, **options: Any
 ) -> w.Widget:
     """Our scores beside those the thesis reports in ``table`` (``"11.1"``)."""
-    import pandas
+    from workbench.plotting import FIGURES
 
-    state = _explored(experiment) if store is None else ExplorerState(experiment, store)
-    if not _choose_data(state, data):
-        return _missing(experiment, data)
-    rows = pandas.read_csv(TABLES / f"table_{table.replace('.', '_')}.csv", dtype={"table": str})
-    drawn = {"reported": rows, "metric": "accuracy", **options}
-    return card(Spec("reported", state.frame(), drawn, key=(experiment, table, data, str(options))))
+    def make() -> Spec:
+        import pandas
+
+        state = _choose_data(experiment, data, store)
+        path = TABLES / f"table_{table.replace('.', '_')}.csv"
+        rows = pandas.read_csv(path, dtype={"table": str})
+        drawn = {"reported": rows, "metric": "accuracy", **options}
+        key = (experiment, table, data, str(options))
+        return Spec("reported", state.frame(), drawn, key=key)
+
+    return card(make, FIGURES["reported"].title)
 
 
 def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.Widget:
     """The verdicts of :func:`widgets.claims.judged` as a picture."""
-    from widgets.claims import judged
+    from workbench.plotting import FIGURES
 
-    found = judged(experiment, store)
-    if found is None or found.empty:
-        return _missing(experiment, "the recorded size")
-    options = {"task": task} if task else {}
-    return card(Spec("claims", found, options, key=(experiment, "claims", task)))
+    def make() -> Spec:
+        from widgets.claims import judged
+
+        found = judged(experiment, store)
+        if found is None or found.empty:
+            raise Missing(_missing(experiment, "the recorded size"))
+        options = {"task": task} if task else {}
+        return Spec("claims", found, options, key=(experiment, "claims", task))
+
+    return card(make, FIGURES["claims"].title)
 
 
-def card(spec: Spec) -> FigureCard:
-    """``spec`` drawn as a card that follows the page."""
-    return FigureCard(FigureState(current_page(), MessageState(), later=in_voila(), spec=spec))
+def card(make: Callable[[], Spec], title: str) -> w.Widget:
+    """What ``make`` returns as a card that follows the page; in a dashboard when its turn comes."""
+    state = FigureState(current_page(), MessageState(), later=in_voila())
+    if state.later:
+        state.prepare(make, title)
+        return FigureCard(state, alone=True)
+    try:
+        state.spec = make()
+    except Missing as error:
+        return show(markup("<p>{}</p>", error))
+    except ValueError as error:
+        return show(markup("<p>This figure cannot be drawn: {}</p>", error))
+    return FigureCard(state, alone=True)
 
 
-def _choose_data(state: ExplorerState, data: str) -> bool:
-    """Choose the runs whose label holds ``data``; whether there are any."""
+def _choose_data(experiment: str, data: str, store: Any) -> ExplorerState:
+    """The records whose label holds ``data``."""
+    state = _explored(experiment) if store is None else ExplorerState(experiment, store)
     labels = [label for label in state.offers("data") if data in label]
-    if labels:
-        state.choose("data", labels[0])
-    return bool(labels)
+    if not labels:
+        raise Missing(_missing(experiment, data))
+    state.choose("data", labels[0])
+    return state
 
 
-def _missing(experiment: str, data: str) -> w.Widget:
-    """What stands where there are no records."""
-    return show(markup("<p>There are no recorded runs of {} ({}) yet.</p>", experiment, data))
+def _missing(experiment: str, data: str) -> str:
+    return f"There are no recorded runs of {experiment} ({data}) yet."

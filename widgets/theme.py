@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib import resources
 
 import ipywidgets as w
-from traitlets import Enum, HasTraits, link
+from traitlets import Bool, Enum, HasTraits, link
 
 from widgets.text import Markup, show
 
@@ -27,6 +27,7 @@ class Page(HasTraits):
 
     theme = Enum(THEMES, default_value="light")
     width = Enum(WIDTHS, default_value=800)
+    here = Bool(False, help="Whether its widgets are in their place.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Page:
@@ -56,14 +57,18 @@ def in_voila(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def bridge(page: Page) -> w.HBox:
-    """Two menus that follow the page: hidden in a dashboard, where its script sets them."""
+    """Menus that follow the page: hidden in a dashboard, where its script sets them."""
     theme = w.Dropdown(options=THEMES, value=page.theme, description="Theme")
     width = w.Dropdown(options=WIDTHS, value=page.width, description="Width")
     link((page, "theme"), (theme, "value"))
     link((page, "width"), (width, "value"))
     theme.add_class("wb-bridge-theme")
     width.add_class("wb-bridge-width")
-    box = w.HBox([theme, width])
+    here = w.Dropdown(options=[("waiting", False), ("here", True)], value=page.here)
+    link((page, "here"), (here, "value"))
+    here.add_class("wb-bridge-here")
+    here.layout.display = "none"
+    box = w.HBox([theme, width, here])
     box.add_class("wb-bridge")
     return box
 

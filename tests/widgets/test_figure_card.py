@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import pytest
 
-from widgets import figure_card
+from widgets import later
 from widgets.callbacks import MessageState
 from widgets.explorer import ExplorerState
-from widgets.figure_card import FigureCard, FigureState, Later, Spec
-from widgets.theme import Page
+from widgets.figure_card import FigureCard, FigureState, Spec
+from widgets.theme import Page, bridge, current_page
 from workbench.records import Store
 
 
@@ -55,21 +52,66 @@ def test_nothing_is_shown_before_there_is_something() -> None:
     assert card.layout.display == "none"
 
 
-def test_later_means_not_now(sketched: None, spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    later = Later()
-    monkeypatch.setattr(figure_card, "_later", later)
-    hold = threading.Event()
-    later.add(lambda: hold.wait(10))
-    page = Page()
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> later.Queue:
+    """The kernel's queue, for this test alone; it opens when the page is there."""
+    monkeypatch.setattr(later, "_queue", [])
+    return later.queue()
+
+
+def test_a_page_is_drawn_when_it_is_there(sketched: None, spec: Spec, queue: later.Queue) -> None:
+    page = current_page()
     state = FigureState(page, MessageState(), later=True)
     card = FigureCard(state)
     state.spec = spec
     page.theme = "dark"
+    page.width = 480
     assert state.drawn is None and "Drawing" in card.picture.value
-    hold.set()
-    assert later.wait(10)
-    end = time.monotonic() + 10
-    while state.drawn is None and time.monotonic() < end:
-        time.sleep(0.01)
-    assert state.drawn is not None and b"dark" in state.drawn.png
-    assert state.draws == 1, "two changes before the drawing are one drawing"
+    bridge(page).children[2].label = "here"
+    assert queue.wait(10)
+    assert b"'dark', 480" in state.drawn.png
+    assert state.draws == 1, "three changes before the drawing are one drawing"
+
+
+def test_what_is_prepared_is_read_in_its_turn(
+    sketched: None, spec: Spec, queue: later.Queue
+) -> None:
+    said = MessageState()
+    state = FigureState(current_page(), said, later=True)
+    card = FigureCard(state, alone=True)
+    state.prepare(lambda: spec, "A title")
+    assert "<h3>A title</h3>" in card.picture.value
+    broken = FigureState(current_page(), said, later=True)
+    broken.prepare(lambda: spec.data["nothing"], "Another")
+    current_page().here = True
+    assert queue.wait(10)
+    assert state.drawn is not None
+    assert "KeyError" in said.messages[0]
+
+
+def test_urgent_work_comes_first() -> None:
+    queue, called = later.Queue(), []
+    for name in "ab":
+        queue.add(lambda name=name: called.append(name))
+    queue.add(lambda: called.append("now"), urgent=True)
+    queue.open()
+    assert queue.wait(10)
+    assert called == ["now", "a", "b"]
+
+
+def test_work_begins_even_if_no_page_ever_comes() -> None:
+    queue, called = later.Queue(longest=0.05), []
+    queue.add(lambda: called.append(1))
+    assert queue.wait(10) and called == [1]
+
+
+def test_a_call_that_waits_is_not_called_twice() -> None:
+    queue, called = later.Queue(), []
+
+    def call() -> None:
+        called.append(1)
+
+    for _ in range(5):
+        queue.add(call)
+    queue.open()
+    assert queue.wait(10) and called == [1]

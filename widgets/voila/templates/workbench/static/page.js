@@ -36,6 +36,9 @@ const workbench = (() => {
     document.cookie = `workbench-page=${nowTheme}-${nowWidth}; path=/; SameSite=Strict`;
     set(".wb-bridge-theme select", nowTheme);
     set(".wb-bridge-width select", nowWidth);
+    // Last: now the kernel may draw, and knows for what page.
+    const unread = $("script[type*='cell-output']");
+    if ($(".wb-ready") && !unread) set(".wb-bridge-here select", "here");
   }
   function set(selector, value) {
     for (const menu of $$(selector)) {
