@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.methods.pruning.attachment import finalize
+    from workbench.methods.pruning.criteria.fisher import fisher
+    from workbench.methods.pruning.criteria.gradient import gradient
     from workbench.methods.pruning.criteria.magnitude import magnitude
+    from workbench.methods.pruning.criteria.movement import Movement, movement
     from workbench.methods.pruning.criteria.random import random
+    from workbench.methods.pruning.criteria.snip import snip
+    from workbench.methods.pruning.criteria.taylor import taylor
+    from workbench.methods.pruning.criteria.wanda import wanda
     from workbench.methods.pruning.distortion import frobenius_distortion
     from workbench.methods.pruning.masks import Masks
     from workbench.methods.pruning.prunable import encoder_linear, prunable_parameters
@@ -26,6 +32,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "magnitude": "criteria.magnitude",
     "random": "criteria.random",
+    "fisher": "criteria.fisher",
+    "gradient": "criteria.gradient",
+    "movement": "criteria.movement",
+    "snip": "criteria.snip",
+    "taylor": "criteria.taylor",
+    "wanda": "criteria.wanda",
+    "Movement": "criteria.movement",
     "Masks": "masks",
     "encoder_linear": "prunable",
     "prunable_parameters": "prunable",
@@ -37,14 +50,21 @@ _HOMES = {
 
 __all__ = [
     "Masks",
+    "Movement",
     "encoder_linear",
     "finalize",
+    "fisher",
     "frobenius_distortion",
+    "gradient",
     "load_sparse",
     "magnitude",
+    "movement",
     "prunable_parameters",
     "random",
     "save_sparse",
+    "snip",
+    "taylor",
+    "wanda",
 ]
 
 

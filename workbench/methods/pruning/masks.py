@@ -11,14 +11,20 @@ from torch import Tensor, nn
 
 from workbench.methods.pruning.attachment import Attachment
 from workbench.methods.pruning.prunable import Rule, prunable_parameters, unwrap
-from workbench.methods.pruning.selection import check_scores, count_to_keep, keep_largest
+from workbench.methods.pruning.selection import (
+    check_scores,
+    count_to_keep,
+    keep_largest,
+    keep_largest_of_rows,
+)
 
 
 class Masks(Mapping[str, Tensor]):
     """Boolean masks by parameter name; True marks a weight that stays.
 
-    Made by ``Masks.globally``, ``Masks.layerwise``, ``Masks.from_zeros``, or from a mapping such as
-    the one ``state_dict`` returns. ``copy.deepcopy`` and pickling give masks that are not attached.
+    Made by ``Masks.globally``, ``layerwise``, ``rowwise``, ``from_zeros``, or from a mapping such
+    as the one ``state_dict`` returns. ``copy.deepcopy`` and pickling give masks that are not
+    attached.
     """
 
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
@@ -84,6 +90,51 @@ class Masks(Mapping[str, Tensor]):
             keep = count_to_keep(density, sizes[name])
             _check_room(keep, inside, f"{sizes[name]} weights of {name!r}", density)
             masks |= keep_largest({name: score}, keep, inside)
+        return cls(masks)
+
+    @classmethod
+    def rowwise(
+        cls,
+        scores: Mapping[str, Tensor],
+        density: float,
+        *,
+        within: Mapping[str, Tensor] | None = None,
+        outputs: int = 0,
+    ) -> Masks:
+        """Keep the highest scores of each output unit, the same share of all of them.
+
+        As ``layerwise``, with ``round(density * n)`` of the ``n`` weights that lead into each
+        output: the comparison groups of Wanda (Sun et al. 2024).
+
+        Args:
+            scores: as in ``layerwise``, of two dimensions or more.
+            density: share of each output's weights that stays.
+            within: earlier masks; each output must have enough left.
+            outputs: the dimension that counts outputs: 0, the rows, for ``torch.nn.Linear`` and
+                convolutions; 1 for GPT-2's ``Conv1D``.
+        """
+        _check_density(density)
+        check_scores(scores)
+        within = _check_within(within, scores)
+        masks: dict[str, Tensor] = {}
+        for name, score in scores.items():
+            if not -score.dim() <= outputs < score.dim() or score.dim() < 2:
+                raise ValueError(
+                    f"{name!r} has shape {tuple(score.shape)}: no rows along outputs={outputs} to "
+                    "compare within; rank it with Masks.layerwise"
+                )
+            eligible = None if within is None else within[name]
+            keep = count_to_keep(density, score.numel() // score.shape[outputs])
+            if keep == 0:
+                raise ValueError(f"density {density} keeps no weight of any row of {name!r}")
+            masks[name] = keep_largest_of_rows(score, keep, eligible, outputs)
+            kept = masks[name].movedim(outputs, 0).flatten(1).sum(1)
+            if bool((kept < keep).any()):
+                raise ValueError(
+                    f"density {density} keeps {keep} weights in each row of {name!r}, but the "
+                    f"masks in within= left only {int(kept.min())} in one: pruned weights do not "
+                    "come back. Lower the density, or rank without within="
+                )
         return cls(masks)
 
     @classmethod

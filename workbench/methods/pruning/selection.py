@@ -86,6 +86,23 @@ def keep_largest(
     return masks
 
 
+@torch.no_grad()
+def keep_largest_of_rows(
+    score: Tensor, keep: int, within: Tensor | None = None, outputs: int = 0
+) -> Tensor:
+    """A boolean mask with the ``keep`` largest entries of each row; of ties, the lower index.
+
+    A row is all that one index of dimension ``outputs`` leads to. Where ``within`` leaves fewer
+    than ``keep`` entries of a row, those are all that stay.
+    """
+    rows = score.movedim(outputs, 0)
+    ranked = rows if within is None else rows.masked_fill(~within.movedim(outputs, 0), -math.inf)
+    order = ranked.flatten(1).sort(dim=1, descending=True, stable=True).indices[:, :keep]
+    flat = torch.zeros(rows.flatten(1).shape, dtype=torch.bool, device=score.device)
+    mask = flat.scatter_(1, order, True).view(rows.shape).movedim(0, outputs).contiguous()
+    return mask if within is None else mask & within
+
+
 def _kth_largest(
     scores: Mapping[str, Tensor], rank: int, within: Mapping[str, Tensor] | None
 ) -> float:
