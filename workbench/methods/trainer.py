@@ -1,6 +1,6 @@
-"""Pruning and self-distillation for people whose loop is ``transformers.Trainer``.
+"""Pruning, AlignReg and self-distillation for people whose loop is ``transformers.Trainer``.
 
-Each works without the other; together they are SDP (thesis, Algorithm 5):
+Each works without the others. Pruning and self-distillation together are SDP (Algorithm 5):
 
     trainer = SelfDistillationTrainer(
         model=model,
@@ -10,6 +10,11 @@ Each works without the other; together they are SDP (thesis, Algorithm 5):
         args=args, train_dataset=train,
     )
     trainer.train()
+
+Pruning and AlignReg together are cosine-MBP or frobenius-MBP of chapter 9:
+
+    align = AlignReg("cosine").towards(pretrained)
+    Trainer(model=model, callbacks=[PruningCallback(steps), AlignRegCallback(align)], ...)
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from workbench.methods.alignment import AlignReg
 from workbench.methods.pruning import Masks, finalize, magnitude
 from workbench.methods.pruning.prunable import Rule, unwrap
 from workbench.methods.self_distillation import SelfDistillation, task_loss
@@ -152,6 +158,77 @@ class PruningCallback(TrainerCallback):
     def _phase(self, update: int, updates: int) -> int:
         steps = range(1, len(self.densities))
         return sum(self._first_update(step, updates) <= update for step in steps)
+
+
+class AlignRegCallback(TrainerCallback):
+    """Add the gradient of AlignReg to that of the loss while a Trainer trains.
+
+    The term depends on the weights alone, so it is differentiated once per optimizer step, before
+    the first batch of that step: whatever the accumulation, the loss of the Trainer and its
+    ``compute_loss``, the sum of gradients is that of equation 9.4. It is clipped with them, scaled
+    as they are in float16, and held back at pruned weights by attached masks. The logged loss is
+    the task's; the weighted term is logged as ``align``.
+
+    Args:
+        align: with its reference, ``AlignReg(...).towards(pretrained)``. Not taken from the model
+            at the start of training, which in a resumed run is no longer the pretrained one.
+
+    Raises:
+        ValueError: no reference; at the start of training, DeepSpeed or FSDP, which keep their
+            gradients elsewhere.
+
+    Note:
+        List it after ``PruningCallback``: both act when a step begins, and the term should see the
+        weights that are left.
+    """
+
+    def __init__(self, align: AlignReg) -> None:
+        if align.reference is None:
+            raise ValueError(
+                "AlignRegCallback needs the weights to align with; make the regulariser with "
+                f"AlignReg({align.kind!r}).towards(pretrained_model)"
+            )
+        self.align = align
+        self._latest: Tensor | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        if args.deepspeed or args.fsdp:
+            raise ValueError(
+                "AlignRegCallback adds to the gradients of whole parameters, which DeepSpeed and "
+                "FSDP split; override compute_loss there and add align(model) to the loss"
+            )
+        self.align, self._latest = self.align.to(args.device), None
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        term = self.align(kwargs["model"])
+        self._latest = term.detach()
+        # In float16 the Trainer's optimizer unscales all gradients, so ours must be scaled too.
+        scaler = getattr(kwargs["optimizer"], "scaler", None)
+        (term if scaler is None else scaler.scale(term)).backward()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for entry in (logs, state.log_history[-1] if state.log_history else None):
+            if entry is not None and self._latest is not None:
+                entry["align"] = self._latest.item()
 
 
 class SelfDistillationTrainer(Trainer):
