@@ -12,15 +12,21 @@ KEY = ["table", "row", "task", "metric"]
 MARKS = {"", "mean", "conflict"}  # the printed mean is not its row's; another table disagrees
 METRICS = {"accuracy", "f1", "matthews", "pearson", "spearman", "ndcg", "mean"}
 TASKS = {
+    "9.1": {"XNLI", "NC", "NER", "PAWSX", "POS", "QAM", "QADSM", "WPR", "Avg."},
     "11.1": {"CoLA", "SST-2", "MNLI", "MRPC", "STS-B", "QQP", "RTE", "QNLI", "Score"},
     "11.2": {"XNLI", "NC", "NER", "PAWSX", "POS", "QAM", "QADSM", "WPR", "Avg."},
 }
-ROWS = {"11.1": 17, "11.2": 13}
+ROWS = {"9.1": 12, "11.1": 17, "11.2": 13}
+DOUBTED_MEANS = {"9.1": 0, "11.1": 17, "11.2": 2}
 
 
 @pytest.fixture(params=sorted(TASKS))
 def table(request: pytest.FixtureRequest, root: Path) -> pd.DataFrame:
-    file = root / "data" / "thesis" / f"table_{request.param.replace('.', '_')}.csv"
+    return read(root, request.param)
+
+
+def read(root: Path, name: str) -> pd.DataFrame:
+    file = root / "data" / "thesis" / f"table_{name.replace('.', '_')}.csv"
     return pd.read_csv(file, dtype={"table": str}, keep_default_na=False, na_values={"value": [""]})
 
 
@@ -66,7 +72,7 @@ def test_an_unmarked_mean_is_the_mean_of_its_row(table: pd.DataFrame) -> None:
 def test_a_marked_mean_is_not(table: pd.DataFrame) -> None:
     means = row_means(table)
     doubted = means[means.mark == "mean"]
-    assert len(doubted)
+    assert len(doubted) == DOUBTED_MEANS[table.table.iloc[0]]
     assert ((doubted.value - doubted.cells).abs() > 0.0056).all()
 
 
@@ -77,3 +83,22 @@ def test_the_doubted_means_of_table_11_2_recomputed(root: Path) -> None:
     assert means.cells["Taylor"] == pytest.approx(69.42)
     assert means.value["SDP-CC"] == 70.76
     assert means.cells["SDP-CC"] == pytest.approx(70.64)
+
+
+def test_table_9_1_beside_the_rows_that_table_11_2_repeats(root: Path) -> None:
+    here, there = (read(root, name) for name in ("9.1", "11.2"))
+    assert set(here.density[here.method != "none"]) == {0.31}  # 0.9 ** 11 = 31.4%
+    assert set(there.density[there.method != "none"]) == {0.3}
+    both = here.merge(there, on=["row", "method", "task", "metric"], suffixes=("", "_there"))
+    assert both.row.nunique() == 9
+    differs = both.value != both.value_there
+    assert set(both.row[differs]) == {"L2-Global-MBP"} and differs.sum() == 6
+    assert (both.mark.eq("conflict") == differs).all()
+    assert (both.mark_there.eq("conflict") == differs).all()
+    for cell in both[differs].itertuples():
+        assert cell.note == f"Table 11.2 prints {cell.value_there:.2f} for the same row"
+        assert cell.note_there == f"Table 9.1 prints {cell.value:.2f} for the same row"
+    repeated = both[~differs & (both.method != "none")]
+    assert (repeated.note == "Table 11.2 prints the same value for 30%").all()
+    only_here = set(here.row) - set(there.row)
+    assert only_here == {"Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP"}
