@@ -35,7 +35,8 @@ class Claims(w.VBox):
 
         if in_voila():  # reading all records takes seconds, and the page need not wait
             waiting = show(markup('<p class="wb-waiting" role="status">Judging…</p>'))
-            self.children = (Messages(self.messages), waiting)
+            said: tuple[w.Widget, ...] = (Messages(self.messages), waiting)
+            self.children = said
             later.add(guard(judge, self.messages))
         else:
             judge()
