@@ -33,6 +33,7 @@ class Settings:
     batch_size: int = 16
     weight_decay: float = 0.01
     warmup: float = 0.1
+    decay: str = "linear"
     max_grad_norm: float = 1.0
     accumulation: int = 1
     precision: str = "no"
@@ -154,10 +155,14 @@ class Phase:
             epoch += 1
 
     def _set_learning_rate(self) -> None:
-        """Linear warm-up, then linear decay to zero (a function of the update, so no state)."""
+        """Linear warm-up, then linear decay to zero (a function of the update, so no state).
+
+        With ``decay="none"`` the learning rate is the same at every update.
+        """
         total = self.settings.updates
         warm = max(1, round(self.settings.warmup * total))
         share = min((self.done + 1) / warm, (total - self.done) / max(1, total - warm + 1))
+        share = 1.0 if self.settings.decay == "none" else share
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * share
 

@@ -1,0 +1,144 @@
+"""One run of chapter 9: any criterion, any scope, regularised or not, measured across languages."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.experiments.pruning_run import PruningRun
+from workbench.experiments.text import Inputs
+from workbench.experiments.zero_shot_pruning import ALIGNED, NEED_DATA, ZeroShotPruning
+from workbench.observations import Observation, Scalar
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from workbench.experiments.training import Phase
+    from workbench.methods.pruning import Masks
+
+FINE_TUNED = 0.1
+"""Share of the peak learning rate that plain fine-tuning after pruning keeps, constant."""
+
+
+class ZeroShotRun(PruningRun):
+    """Pruning by any criterion, regularised towards the pretrained network or not at all."""
+
+    experiment: ZeroShotPruning
+
+    def __init__(
+        self,
+        experiment: ZeroShotPruning,
+        inputs: Inputs,
+        model: nn.Module,
+        tuned: Mapping[str, Any],
+    ) -> None:
+        from workbench.experiments.training import accelerator
+        from workbench.methods.alignment import AlignReg
+
+        # Before the fine-tuned weights take their place: these are the ones to stay near to.
+        device = accelerator(experiment.settings(1, 0.0)).device
+        kinds = {kind: AlignReg(kind, weight=1.0) for kind in ALIGNED}  # type: ignore[arg-type]
+        towards = kinds["cosine"].towards(model).to(device).reference
+        self.aligned = {k: dataclasses.replace(r, reference=towards) for k, r in kinds.items()}
+        super().__init__(experiment, inputs, model, tuned)
+        self.movement: Any = None
+        if experiment.criterion == "movement":
+            from workbench.methods.pruning import Movement
+
+            self.movement = Movement(self.student)
+
+    def masks_for(self, step: int, density: float) -> Masks:
+        from workbench.methods.pruning import Masks
+
+        e = self.experiment
+        make = {"layer": Masks.layerwise, "global": Masks.globally, "row": Masks.rowwise}[e.scope]
+        return make(self._importance(step), density, within=self.masks)
+
+    def _importance(self, step: int) -> Mapping[str, Tensor]:
+        """What each weight is worth to the criterion."""
+        from workbench.methods import pruning
+
+        e = self.experiment
+        if e.criterion == "random":
+            return self.random_scores(step)
+        if self.movement is not None and step > 1:
+            return self.movement.scores()  # of all retraining so far
+        criterion = getattr(pruning, e.criterion)
+        if e.criterion not in NEED_DATA:
+            return criterion(self.student)
+        return criterion(self.student, self._scoring_batches(step))
+
+    def _scoring_batches(self, step: int) -> Iterator[dict[str, Tensor]]:
+        from workbench.experiments.training import batches
+
+        e = self.experiment
+        cut = batches(self.inputs.train.lengths, e.batch_size, e.seed, "scoring", step)
+        return (self.rows(indices) for indices in cut[: e.scoring_batches])
+
+    def _prune(self, step: int, density: float) -> None:
+        import torch
+
+        super()._prune(step, density)
+        if self.experiment.retraining != "rewind" or self.masks is None:
+            return
+        with torch.no_grad():
+            dense = dict(self.teacher.named_parameters())
+            for name, parameter in self.student.named_parameters():
+                parameter.copy_(dense[name])
+        self.masks.apply(self.student)
+
+    def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+        e = self.experiment
+        terms = {"task": model(**batch).loss}
+        if e.regulariser != "none":
+            terms[e.regulariser] = e.regulariser_weight * self._regulariser(model)
+        return terms
+
+    def _regulariser(self, model: nn.Module) -> Tensor:
+        from workbench.methods import penalties
+
+        e = self.experiment
+        if e.regulariser in ALIGNED:
+            return self.aligned[e.regulariser].term(model)
+        return getattr(penalties, e.regulariser)(model)
+
+    def phase(self, step: int) -> Phase:
+        phase = super().phase(step)
+        e = self.experiment
+        if e.retraining == "fine-tune":
+            phase.settings = dataclasses.replace(
+                phase.settings, learning_rate=FINE_TUNED * e.learning_rate, decay="none"
+            )
+        if self.movement is not None:
+            optimizer = getattr(phase.optimizer, "optimizer", phase.optimizer)
+            optimizer.register_step_pre_hook(lambda *_: self.movement.update())
+        return phase
+
+    def kept(self) -> dict[str, dict]:
+        if self.movement is None:
+            return super().kept()
+        sums = {name: t.cpu().numpy().copy() for name, t in self.movement.state_dict().items()}
+        return {**super().kept(), "movement": sums}
+
+    def restore(self, groups: Mapping[str, dict]) -> None:
+        import torch
+
+        super().restore(groups)
+        if self.movement is not None:
+            sums = groups["movement"].items()
+            self.movement.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in sums})
+
+    def compared(self, step: int) -> Iterator[Observation]:
+        """Distance from the pretrained weights, and how well languages are aligned."""
+        import torch
+
+        from workbench.experiments import languages
+
+        with torch.no_grad():
+            for kind, regulariser in self.aligned.items():
+                value = float(regulariser.term(self.student))
+                yield Scalar(step, "pretrained_distance", value, {"form": kind})
+        if size := self.experiment.parallel_size:
+            texts = languages.parallel_texts(self.experiment.model, size)
+            yield from languages.alignment(step, self.student, texts)
