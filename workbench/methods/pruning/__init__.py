@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from workbench.methods.pruning.criteria.gradient import gradient
     from workbench.methods.pruning.criteria.magnitude import magnitude
     from workbench.methods.pruning.criteria.movement import Movement, movement
+    from workbench.methods.pruning.criteria.optimal_brain_damage import optimal_brain_damage
     from workbench.methods.pruning.criteria.random import random
     from workbench.methods.pruning.criteria.snip import snip
     from workbench.methods.pruning.criteria.taylor import taylor
     from workbench.methods.pruning.criteria.wanda import wanda
     from workbench.methods.pruning.distortion import frobenius_distortion
+    from workbench.methods.pruning.hard_concrete import HardConcreteGates
     from workbench.methods.pruning.masks import Masks
     from workbench.methods.pruning.prunable import encoder_linear, prunable_parameters
     from workbench.methods.pruning.sparse import load_sparse, save_sparse
@@ -35,10 +37,12 @@ _HOMES = {
     "fisher": "criteria.fisher",
     "gradient": "criteria.gradient",
     "movement": "criteria.movement",
+    "optimal_brain_damage": "criteria.optimal_brain_damage",
     "snip": "criteria.snip",
     "taylor": "criteria.taylor",
     "wanda": "criteria.wanda",
     "Movement": "criteria.movement",
+    "HardConcreteGates": "hard_concrete",
     "Masks": "masks",
     "encoder_linear": "prunable",
     "prunable_parameters": "prunable",
@@ -49,6 +53,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "HardConcreteGates",
     "Masks",
     "Movement",
     "encoder_linear",
@@ -59,6 +64,7 @@ __all__ = [
     "load_sparse",
     "magnitude",
     "movement",
+    "optimal_brain_damage",
     "prunable_parameters",
     "random",
     "save_sparse",
