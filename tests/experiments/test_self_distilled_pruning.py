@@ -13,33 +13,13 @@ import pandas as pd
 import pytest
 
 from workbench.experiments.self_distilled_pruning import METHODS, SelfDistilledPruning
-from workbench.observations import Array, Checkpoint, Progress, Scalar
+from workbench.observations import Array, Checkpoint, Scalar
 from workbench.records import Store
 
 PER_STEP = {"accuracy", "f1", "matthews", "calibration_error", "agreement", "density", "cka", "snr",
             "silhouette", "fisher_ratio", "nearest_centroid", "mutual_information", "weight_norm",
             "gradient_norm", "layer_density", "loss_term"}  # fmt: skip
 ARRAYS = {"projection", "weight_histogram", "weight_edges", "gradient_histogram", "gradient_edges"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A task that is learnable: the label is told by one word."""
-    path = tmp_path_factory.mktemp("task")
-    rng = np.random.default_rng(0)
-    nouns = "film book plot song play game cast tale".split()
-
-    def rows(count, split):
-        for i in range(count):
-            good = i % 2
-            word = "good fine great".split()[i % 3] if good else "bad poor dull".split()[i % 3]
-            noun = " ".join(rng.permutation(nouns)[:4])
-            yield f"{word} {noun} number {i} {split},{'yes' if good else 'no'}"
-
-    for split, count in (("train", 80), ("validation", 40), ("test", 40)):
-        lines = ["text,label", *rows(count, split)]
-        (path / f"{split}.csv").write_text("\n".join(lines) + "\n")
-    return path
 
 
 @pytest.fixture
@@ -51,20 +31,6 @@ def experiment(folder):
         )
 
     return make
-
-
-def key(observation):
-    """An observation as values that compare bit for bit."""
-    if isinstance(observation, Scalar):
-        labels = tuple(sorted(observation.labels.items()))
-        return (observation.step, observation.name, labels, np.float64(observation.value).tobytes())
-    if isinstance(observation, Array):
-        return (observation.step, observation.name, observation.values.tobytes())
-    return observation if isinstance(observation, Progress) else observation.step
-
-
-def measured(observations):
-    return [key(o) for o in observations if isinstance(o, Scalar | Array)]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -107,7 +73,7 @@ def test_pruned_weights_stay_pruned_and_the_teacher_and_embeddings_do_not_move(e
 
 
 @pytest.mark.parametrize("every", [0, 1])
-def test_from_every_checkpoint_the_rest_is_the_same_bit_for_bit(experiment, every):
+def test_from_every_checkpoint_the_rest_is_the_same_bit_for_bit(experiment, measured, every):
     e = experiment("SDP-CC", checkpoint_every=every)
     whole = list(e.run())
     places = [i for i, o in enumerate(whole) if isinstance(o, Checkpoint)]
@@ -117,7 +83,7 @@ def test_from_every_checkpoint_the_rest_is_the_same_bit_for_bit(experiment, ever
         assert measured(rest) == measured(whole[place + 1 :])
 
 
-def test_a_run_does_not_depend_on_what_the_process_did_before(experiment):
+def test_a_run_does_not_depend_on_what_the_process_did_before(experiment, measured):
     import torch
 
     first = measured(experiment("random", pruning_steps=1).run())
