@@ -219,7 +219,12 @@ def _apply(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
 def _rows(batch: Batch) -> int:
     """The first dimension of the first tensor that has one."""
     sizes: list[int] = []
-    _apply(batch, lambda tensor: (sizes.extend(tensor.shape[:1]), tensor)[1])
+
+    def look(tensor: Tensor) -> Tensor:
+        sizes.extend(tensor.shape[:1])
+        return tensor
+
+    _apply(batch, look)
     if not sizes:
         raise TypeError(
             f"a batch of type {type(batch).__name__} holds no tensor with rows; give a mapping of "

@@ -15,7 +15,7 @@ from workbench.methods.pruning.selection import (
     check_scores,
     count_to_keep,
     keep_largest,
-    keep_largest_of_rows,
+    keep_share_of_rows,
 )
 
 
@@ -118,23 +118,8 @@ class Masks(Mapping[str, Tensor]):
         within = _check_within(within, scores)
         masks: dict[str, Tensor] = {}
         for name, score in scores.items():
-            if not -score.dim() <= outputs < score.dim() or score.dim() < 2:
-                raise ValueError(
-                    f"{name!r} has shape {tuple(score.shape)}: no rows along outputs={outputs} to "
-                    "compare within; rank it with Masks.layerwise"
-                )
-            eligible = None if within is None else within[name]
-            keep = count_to_keep(density, score.numel() // score.shape[outputs])
-            if keep == 0:
-                raise ValueError(f"density {density} keeps no weight of any row of {name!r}")
-            masks[name] = keep_largest_of_rows(score, keep, eligible, outputs)
-            kept = masks[name].movedim(outputs, 0).flatten(1).sum(1)
-            if bool((kept < keep).any()):
-                raise ValueError(
-                    f"density {density} keeps {keep} weights in each row of {name!r}, but the "
-                    f"masks in within= left only {int(kept.min())} in one: pruned weights do not "
-                    "come back. Lower the density, or rank without within="
-                )
+            inside = None if within is None else within[name]
+            masks[name] = keep_share_of_rows(name, score, density, inside, outputs)
         return cls(masks)
 
     @classmethod

@@ -87,20 +87,39 @@ def keep_largest(
 
 
 @torch.no_grad()
-def keep_largest_of_rows(
-    score: Tensor, keep: int, within: Tensor | None = None, outputs: int = 0
+def keep_share_of_rows(
+    name: str, score: Tensor, density: float, within: Tensor | None = None, outputs: int = 0
 ) -> Tensor:
-    """A boolean mask with the ``keep`` largest entries of each row; of ties, the lower index.
+    """A boolean mask with the same share of each row, at its largest scores.
 
-    A row is all that one index of dimension ``outputs`` leads to. Where ``within`` leaves fewer
-    than ``keep`` entries of a row, those are all that stay.
+    A row is all that one index of dimension ``outputs`` leads to. Of ties the lower index stays.
+
+    Raises:
+        ValueError: there are no rows, the share is no weight, or ``within`` leaves too few.
     """
+    if score.dim() < 2 or not -score.dim() <= outputs < score.dim():
+        raise ValueError(
+            f"{name!r} has shape {tuple(score.shape)}: no rows along outputs={outputs} to compare "
+            "within; rank it with Masks.layerwise"
+        )
     rows = score.movedim(outputs, 0)
-    ranked = rows if within is None else rows.masked_fill(~within.movedim(outputs, 0), -math.inf)
-    order = ranked.flatten(1).sort(dim=1, descending=True, stable=True).indices[:, :keep]
-    flat = torch.zeros(rows.flatten(1).shape, dtype=torch.bool, device=score.device)
-    mask = flat.scatter_(1, order, True).view(rows.shape).movedim(0, outputs).contiguous()
-    return mask if within is None else mask & within
+    ranked = rows.flatten(1)
+    keep = count_to_keep(density, ranked.shape[1])
+    if keep == 0:
+        raise ValueError(f"density {density} keeps no weight of any row of {name!r}; raise it")
+    if within is not None:
+        eligible = within.movedim(outputs, 0).flatten(1)
+        left = int(eligible.sum(1).min())
+        if keep > left:
+            raise ValueError(
+                f"density {density} keeps {keep} weights in each row of {name!r}, but the masks in "
+                f"within= left only {left} in one: pruned weights do not come back. Lower the "
+                "density, or rank without within="
+            )
+        ranked = ranked.masked_fill(~eligible, -math.inf)
+    order = ranked.sort(dim=1, descending=True, stable=True).indices[:, :keep]
+    mask = torch.zeros(ranked.shape, dtype=torch.bool, device=score.device).scatter_(1, order, True)
+    return mask.view(rows.shape).movedim(0, outputs).contiguous()
 
 
 def _kth_largest(
