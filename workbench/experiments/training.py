@@ -164,7 +164,7 @@ class Phase:
         share = min((self.done + 1) / warm, (total - self.done) / max(1, total - warm + 1))
         share = 1.0 if self.settings.decay == "none" else share
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * share
+            group["lr"] = self.settings.learning_rate * share * group.get("times", 1.0)
 
     def state(self) -> dict[str, np.ndarray]:
         """Optimizer moments as arrays, by position of the parameter."""

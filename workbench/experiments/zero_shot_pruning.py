@@ -42,7 +42,7 @@ METHODS: Mapping[str, Fields] = {
     "gradient": _plain("gradient"),
     "lookahead": _plain("lookahead"),
     "LAMP": _plain("lamp", "global"),
-    "L0": _magnitude("l0", 1e-3),
+    "L0": _magnitude("l0", 10.0),
     "L1": _magnitude("l1", 1e-5),
     "L2": _magnitude("l2", 5e-4),
     "Cosine-LMBP": _magnitude("layer_cosine", 1.0),
@@ -155,7 +155,7 @@ class ZeroShotPruning(IterativePruning):
     )
     regulariser_weight: float = setting(
         1.0,
-        "Weight of the regulariser.",
+        "Weight of the regulariser (of L0: of the expected density).",
         symbol=r"\lambda",
         minimum=0,
         maximum=1e4,

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 FINE_TUNED = 0.1
 """Share of the peak learning rate that plain fine-tuning after pruning keeps, constant."""
 
+SIGNS = 4
+"""Random sign vectors a batch in the Hessian diagonal of optimal brain damage."""
+GATES_FASTER = 500.0
+"""Learning rate of L0 gates over that of the weights: log-odds move by units, not by 1e-4."""
+
 
 class ZeroShotRun(PruningRun):
     """Pruning by any criterion, regularised towards the pretrained network or not at all."""
@@ -47,6 +52,12 @@ class ZeroShotRun(PruningRun):
             from workbench.methods.pruning import Movement
 
             self.movement = Movement(self.student)
+        self.gates: Any = None
+        if experiment.regulariser == "l0":
+            from workbench.methods.pruning import HardConcreteGates
+
+            # Their draws come from torch's own generator, which the loop seeds for each update.
+            self.gates = HardConcreteGates(self.student)
 
     def masks_for(self, step: int, density: float) -> Masks:
         from workbench.methods.pruning import Masks
@@ -57,17 +68,26 @@ class ZeroShotRun(PruningRun):
 
     def _importance(self, step: int) -> Mapping[str, Tensor]:
         """What each weight is worth to the criterion."""
+        import torch
+
+        from workbench.experiments.training import derive
         from workbench.methods import pruning
 
         e = self.experiment
         if e.criterion == "random":
             return self.random_scores(step)
+        if self.gates is not None and e.criterion == "magnitude":
+            return self.gates.scores(by="probability")
         if self.movement is not None and step > 1:
             return self.movement.scores()  # of all retraining so far
         criterion = getattr(pruning, e.criterion)
         if e.criterion not in NEED_DATA:
             return criterion(self.student)
-        return criterion(self.student, self._scoring_batches(step))
+        options = {}
+        if e.criterion == "optimal_brain_damage":
+            seed = derive(e.seed, "signs", step)
+            options = {"generator": torch.Generator().manual_seed(seed), "samples": SIGNS}
+        return criterion(self.student, self._scoring_batches(step), **options)
 
     def _scoring_batches(self, step: int) -> Iterator[dict[str, Tensor]]:
         from workbench.experiments.training import batches
@@ -101,6 +121,8 @@ class ZeroShotRun(PruningRun):
         e = self.experiment
         if e.regulariser in ALIGNED:
             return self.aligned[e.regulariser].term(model)
+        if self.gates is not None:
+            return self.gates.penalty(within=self.masks) / self.gates.total
         return getattr(penalties, e.regulariser)(model)
 
     def phase(self, step: int) -> Phase:
@@ -113,21 +135,34 @@ class ZeroShotRun(PruningRun):
         if self.movement is not None:
             optimizer = getattr(phase.optimizer, "optimizer", phase.optimizer)
             optimizer.register_step_pre_hook(lambda *_: self.movement.update())
+        if self.gates is not None:
+            group = {"params": self.gates.parameters(), "weight_decay": 0.0}
+            phase.optimizer.add_param_group({**group, "times": GATES_FASTER})
         return phase
 
     def kept(self) -> dict[str, dict]:
-        if self.movement is None:
-            return super().kept()
-        sums = {name: t.cpu().numpy().copy() for name, t in self.movement.state_dict().items()}
-        return {**super().kept(), "movement": sums}
+        kept = super().kept()
+        for name, part in self._parts().items():
+            kept[name] = {n: t.cpu().numpy().copy() for n, t in part.state_dict().items()}
+        return kept
 
     def restore(self, groups: Mapping[str, dict]) -> None:
         import torch
 
         super().restore(groups)
-        if self.movement is not None:
-            sums = groups["movement"].items()
-            self.movement.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in sums})
+        for name, part in self._parts().items():
+            part.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in groups[name].items()})
+
+    def _parts(self) -> dict[str, Any]:
+        """What learns beside the model, by its name in a checkpoint."""
+        parts = {"movement": self.movement, "gates": self.gates}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _gradients(self) -> dict[str, float]:
+        terms = super()._gradients()
+        for parameter in self.gates.parameters() if self.gates is not None else ():
+            parameter.grad = None  # or the next update would add it to its own
+        return terms
 
     def compared(self, step: int) -> Iterator[Observation]:
         """Distance from the pretrained weights, and how well languages are aligned."""
