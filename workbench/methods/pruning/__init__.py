@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from workbench.methods.pruning.attachment import finalize
     from workbench.methods.pruning.criteria.fisher import fisher
     from workbench.methods.pruning.criteria.gradient import gradient
+    from workbench.methods.pruning.criteria.lamp import lamp
+    from workbench.methods.pruning.criteria.lookahead import lookahead
     from workbench.methods.pruning.criteria.magnitude import magnitude
     from workbench.methods.pruning.criteria.movement import Movement, movement
     from workbench.methods.pruning.criteria.optimal_brain_damage import optimal_brain_damage
     from workbench.methods.pruning.criteria.random import random
     from workbench.methods.pruning.criteria.snip import snip
+    from workbench.methods.pruning.criteria.synflow import synflow
     from workbench.methods.pruning.criteria.taylor import taylor
     from workbench.methods.pruning.criteria.wanda import wanda
     from workbench.methods.pruning.distortion import frobenius_distortion
@@ -43,6 +46,9 @@ _HOMES = {
     "wanda": "criteria.wanda",
     "Movement": "criteria.movement",
     "HardConcreteGates": "hard_concrete",
+    "lamp": "criteria.lamp",
+    "lookahead": "criteria.lookahead",
+    "synflow": "criteria.synflow",
     "Masks": "masks",
     "encoder_linear": "prunable",
     "prunable_parameters": "prunable",
@@ -61,7 +67,9 @@ __all__ = [
     "fisher",
     "frobenius_distortion",
     "gradient",
+    "lamp",
     "load_sparse",
+    "lookahead",
     "magnitude",
     "movement",
     "optimal_brain_damage",
@@ -69,6 +77,7 @@ __all__ = [
     "random",
     "save_sparse",
     "snip",
+    "synflow",
     "taylor",
     "wanda",
 ]
