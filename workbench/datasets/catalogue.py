@@ -7,7 +7,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from workbench.datasets import cola, emoji_names, qa_matching, sentiment, sib200, stsb, topics
+from workbench.datasets import (
+    cola,
+    emoji_names,
+    paws_x,
+    qa_matching,
+    sentiment,
+    sib200,
+    stsb,
+    topics,
+    wikiann,
+    xnli,
+)
 from workbench.datasets.bring_your_own import is_own, open_own, parse
 from workbench.datasets.task import Task
 from workbench.sources import Hub, Local
@@ -17,7 +28,10 @@ from workbench.sources.progress import Progress
 if TYPE_CHECKING:
     import datasets
 
-_MODULES = (sentiment, topics, qa_matching, emoji_names, stsb, cola, sib200)
+_MODULES = (
+    *(sentiment, topics, qa_matching, emoji_names),
+    *(stsb, cola, sib200, xnli, paws_x, wikiann),
+)
 _LOADERS: dict[str, ModuleType] = {module.TASK.name: module for module in _MODULES}
 TASKS: dict[str, Task] = {name: module.TASK for name, module in _LOADERS.items()}
 BENCHMARKS = "WORKBENCH_BENCHMARKS"  # a folder with one folder per task
@@ -78,8 +92,9 @@ def load(
         parts = loader.parts(folders[0] if len(folders) == 1 else tuple(folders), seed)
     except FileNotFoundError as error:
         raise ValueError(
-            f"{task}: {error.filename} is missing. A local folder needs the files of the original "
-            "release, or those of the pinned source under the same names."
+            f"{task}: {error.filename} is missing. A local folder needs the files of the pinned "
+            "source under the same names, or those of the original release that data/README.md "
+            "names."
         ) from error
     return table(loader.TASK, parts)
 

@@ -18,15 +18,17 @@ class Row:
     """One example. Rows of one ``group`` are variants of each other and never part company.
 
     ``near`` names further groups that a row of another language may belong to: it is tested only
-    when they are on the test side as well.
+    when they are on the test side as well. Where each word has a label of its own, ``words`` are
+    those of the text and ``label`` has one name for each.
     """
 
     text: str
-    label: str | float
+    label: str | float | tuple[str, ...]
     subset: str
     group: str
     text_pair: str | None = None
     near: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def words(text: str) -> tuple[str, ...]:

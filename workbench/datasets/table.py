@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.datasets.rows import Row
 from workbench.datasets.task import Task
@@ -16,18 +16,25 @@ SPLITS = ("train", "validation", "test")
 
 
 def table(task: Task, parts: dict[str, list[Row]]) -> datasets.DatasetDict:
-    """A ``DatasetDict`` with columns text, (text_pair,) label, subset and group."""
+    """A ``DatasetDict`` with columns text, (text_pair, words,) label, subset and group.
+
+    Of a task of tokens, ``words`` and ``label`` are lists of one length.
+    """
     # The first heavy import of a loader: pyarrow and pandas come with it.
     import datasets
 
     string = datasets.Value("string")
     number = datasets.Value("float32")
     classes = datasets.ClassLabel(names=list(task.labels)) if task.labels else None
+    tokens = task.kind == "tokens"
     features = datasets.Features(
         {
             "text": string,
             **({"text_pair": string} if task.pair else {}),
-            "label": number if task.kind == "regression" else classes,
+            **({"words": datasets.List(string)} if tokens else {}),
+            "label": {"regression": number, "tokens": datasets.List(classes)}.get(
+                task.kind, classes
+            ),
             "subset": string,
             "group": string,
         }
@@ -40,6 +47,12 @@ def table(task: Task, parts: dict[str, list[Row]]) -> datasets.DatasetDict:
     )
     order = {subset: place for place, subset in enumerate(task.subsets)}
     number_of = {label: place for place, label in enumerate(task.labels)}
+
+    def coded(label: Any) -> Any:
+        if task.kind == "regression":
+            return float(label)
+        return [number_of[tag] for tag in label] if tokens else number_of[str(label)]
+
     result = {}
     for name in SPLITS:
         rows = sorted(parts[name], key=lambda row: order[row.subset])
@@ -51,10 +64,8 @@ def table(task: Task, parts: dict[str, list[Row]]) -> datasets.DatasetDict:
         columns = {
             "text": [row.text for row in rows],
             **({"text_pair": [row.text_pair for row in rows]} if task.pair else {}),
-            "label": [
-                float(row.label) if task.kind == "regression" else number_of[str(row.label)]
-                for row in rows
-            ],
+            **({"words": [list(row.words) for row in rows]} if tokens else {}),
+            "label": [coded(row.label) for row in rows],
             "subset": [row.subset for row in rows],
             "group": [row.group for row in rows],
         }

@@ -14,15 +14,16 @@ class Task:
 
     ``source_subset`` is the one that is trained on (a domain such as "movies", or a language such
     as "en"); ``subsets`` are those in the test split, the source first. ``version`` changes when
-    the loader gives other rows.
+    the loader gives other rows. Of kind "tokens" is a task whose every word has a label (BIO tags
+    of entities); its ``metric`` is the F1 of whole entities.
     """
 
     name: str
     title: str
-    kind: Literal["classification", "regression"]
+    kind: Literal["classification", "regression", "tokens"]
     labels: tuple[str, ...]
     pair: bool
-    metric: Literal["accuracy", "matthews", "spearman"]
+    metric: Literal["accuracy", "matthews", "spearman", "f1"]
     source_subset: str
     subsets: tuple[str, ...]
     sources: tuple[Wheel | Hub, ...]
@@ -33,5 +34,5 @@ class Task:
 
     @property
     def num_labels(self) -> int:
-        """The width of a model's output: the number of classes, or 1 for regression."""
-        return len(self.labels) if self.kind == "classification" else 1
+        """The width of a model's output: the number of classes (or tags), or 1 for regression."""
+        return 1 if self.kind == "regression" else len(self.labels)
