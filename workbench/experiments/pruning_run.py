@@ -8,6 +8,7 @@ Everything else is the same, so that what differs in the results is the method.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ AFTER = {"phase": "after"}
 
 class PruningRun:
     """The state of one run: the student, its dense teacher, masks and what is measured against."""
+
+    fused = False
+    """Whether the optimizer makes one pass over the weights. Chapter 11 was recorded without, and
+    the last bits differ."""
 
     def __init__(
         self, experiment: Any, inputs: Inputs, model: nn.Module, tuned: Mapping[str, Any]
@@ -65,7 +70,7 @@ class PruningRun:
         from workbench.experiments.training import Phase
 
         e, train = self.experiment, self.inputs.train
-        settings = e.settings(e.updates, e.learning_rate)
+        settings = dataclasses.replace(e.settings(e.updates, e.learning_rate), fused=self.fused)
         return Phase(
             self.student, train.lengths, train.collate, self._loss, settings, f"retraining {step}"
         )

@@ -39,6 +39,7 @@ class Settings:
     precision: str = "no"
     device: str = "auto"
     seed: int = 0
+    fused: bool = False
 
 
 def accelerator(settings: Settings) -> Any:
@@ -99,7 +100,9 @@ class Phase:
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        optimizer = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, fused=settings.fused or None
+        )
         self.plain_model = model
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.done = 0

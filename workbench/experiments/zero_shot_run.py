@@ -30,6 +30,7 @@ class ZeroShotRun(PruningRun):
     """Pruning by any criterion, regularised towards the pretrained network or not at all."""
 
     experiment: ZeroShotPruning
+    fused = True
 
     def __init__(
         self,
@@ -126,8 +127,8 @@ class ZeroShotRun(PruningRun):
         return getattr(penalties, e.regulariser)(model)
 
     def phase(self, step: int) -> Phase:
-        phase = super().phase(step)
         e = self.experiment
+        phase = super().phase(step)
         if e.retraining == "fine-tune":
             phase.settings = dataclasses.replace(
                 phase.settings, learning_rate=FINE_TUNED * e.learning_rate, decay="none"
@@ -171,9 +172,9 @@ class ZeroShotRun(PruningRun):
         from workbench.experiments import languages
 
         with torch.no_grad():
-            for kind, regulariser in self.aligned.items():
-                value = float(regulariser.term(self.student))
-                yield Scalar(step, "pretrained_distance", value, {"form": kind})
+            for form in ("cosine", "frobenius"):
+                value = float(self.aligned[form].term(self.student))
+                yield Scalar(step, "pretrained_distance", value, {"form": form})
         if size := self.experiment.parallel_size:
             texts = languages.parallel_texts(self.experiment.model, size)
             yield from languages.alignment(step, self.student, texts)
