@@ -54,8 +54,9 @@ def verdicts(experiment: str, store: Any = None, metric: str = "accuracy") -> Ma
     ]
     head = ("Claim", *(NAMES.get(task, task) for task in tasks))
     caption = (
-        "Difference [95% interval] and verdict at 31% of the prunable weights or fewer, "
-        f"paired by seed; {found['pairs'].min()} to {found['pairs'].max()} pairs"
+        "Difference [95% interval] and verdict; at 31% of the prunable weights or fewer where a "
+        "claim names no density; paired by seed, "
+        f"{found['pairs'].min()} to {found['pairs'].max()} pairs"
     )
     return table(head, rows, caption=caption)
 
@@ -74,7 +75,7 @@ def _cell(part: pandas.DataFrame, task: str) -> str:
 def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pandas.DataFrame | None:
     """:func:`workbench.experiments.claims.assess` over the finished recorded-size runs."""
     from workbench import experiments
-    from workbench.experiments.claims import assess
+    from workbench.experiments.claims import CLAIMS, assess
 
     if store is None:
         from workbench.records import default_store
@@ -84,4 +85,6 @@ def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pand
     records = store.find(experiment, status="finished")
     same = ("train_size", "pruning_steps", "updates")
     alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in same)]
-    return assess(store.scalars(alike), metric=metric) if alike else None
+    if not alike:
+        return None
+    return assess(store.scalars(alike), CLAIMS[experiment], metric=metric)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from workbench.experiments.claims import SELF_DISTILLED_PRUNING, assess
+from workbench.experiments.claims import CLAIMS, ZERO_SHOT_PRUNING, assess
 
 DENSITY = {0: 1.0, 1: 0.3, 2: 0.05}
 NONE = dict.fromkeys(("scope", "split", "subset", "phase", "estimator", "role"))
@@ -56,5 +56,49 @@ def test_only_high_compression_counts():
 
 
 def test_every_claim_is_one_sentence_with_its_place():
-    for claim in SELF_DISTILLED_PRUNING:
-        assert claim.text.endswith(".") and claim.where
+    for claims in CLAIMS.values():
+        for claim in claims:
+            assert claim.text.endswith(".") and claim.where
+
+
+def zero_shot(gain=0.1):
+    """Two languages near English and two far from it, which lose twice as much at each step."""
+    rows = []
+    for method in ("magnitude", "Cosine-MBP", "global magnitude"):
+        for seed in range(3):
+            up = gain * (1 + 0.01 * seed) * (method == "Cosine-MBP")
+            for step, density in DENSITY.items():
+                told = {"method": method, "task": "t", "seed": seed, "step": step, "phase": "after",
+                        "split": "test", "name": "accuracy"}  # fmt: skip
+                rows.append({**told, "name": "density", "scope": "prunable", "value": density})
+                for language, lost in (("en", 0.1), ("de", 0.2), ("fa", 0.2), ("ja", 0.4),
+                                       ("tr", 0.4)):  # fmt: skip
+                    value = 0.8 - step * lost * (1 + 0.001 * seed) + (step == 1) * up
+                    rows.append({**told, "subset": language, "value": value})
+                for module, norm in (("query", 3.0), ("value", 5.0), ("attention output", 1.0)):
+                    value = norm * (1 + 0.001 * seed)
+                    rows.append({**told, "name": "weight_norm", "module": module, "value": value})
+    return pd.DataFrame(rows)
+
+
+def test_a_claim_about_a_density_is_read_there():
+    found = assess(zero_shot(), ZERO_SHOT_PRUNING).set_index("claim")
+    at_31 = found.loc["Cosine-MBP keeps a higher zero-shot score than magnitude at 31% of the "
+                      "weights."]  # fmt: skip
+    assert at_31["mean"] == pytest.approx(0.101) and at_31["verdict"] == "shows"
+    assert at_31["quantity"] == "zero_shot at 31%"
+    at_10 = found.loc["Cosine-MBP keeps a higher zero-shot score than magnitude at 10% of the "
+                      "weights."]  # fmt: skip
+    assert at_10["mean"] == pytest.approx(0) and at_10["verdict"] == "undecided"
+
+
+def test_groups_inside_a_method_are_compared_like_methods():
+    found = assess(zero_shot(), ZERO_SHOT_PRUNING).set_index("quantity")
+    kept = found.loc["share_kept at 31%"].set_index("method")
+    # Lost at step 1: .1 of .8 for English, .3 on average for the rest; .2 near it, .4 far from it.
+    assert kept.loc["English", "mean"] == pytest.approx(0.2 / 0.8, rel=2e-3)
+    assert kept.loc["Indo-European", "mean"] == pytest.approx(0.2 / 0.8, rel=2e-3)
+    assert set(kept["verdict"]) == {"shows"}
+    norms = found.loc["weight_norm at 31%"]
+    assert norms["against"] == "attention output"
+    assert norms["mean"] == pytest.approx(3.0, rel=2e-3)

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 class Claim:
     """One sentence of the thesis and the measurement that would bear it out.
 
-    ``quantity`` is a scalar of the records, or ``recovery``: the score after retraining minus the
-    score right after pruning. It holds if ``better`` lies above ``against``.
+    It holds if ``quantity`` is higher for ``better`` than for ``against``: two methods or, inside
+    the runs of one method (``within``), two groups of languages or modules. With a ``density`` the
+    pruning step nearest to it counts, else all steps at high compression. Quantities:
+
+    ==================  ============================================================
+    score               test score, all domains or languages
+    zero_shot           test score, all languages but the one trained on
+    share_kept          test score over that of the dense network, per language
+    recovery            score after retraining minus the score right after pruning
+    mutual_information  nearest-neighbour estimate with the teacher, in nats
+    weight_norm         Frobenius norm of a matrix of weights
+    snr, retrieval      the scalars of these names
+    ==================  ============================================================
     """
 
     text: str
@@ -23,15 +34,28 @@ class Claim:
     quantity: str
     better: str
     against: str
+    density: float | None = None
+    within: str = ""
+
+    @property
+    def measured(self) -> str:
+        """The quantity, and where it is read."""
+        return self.quantity if self.density is None else f"{self.quantity} at {self.density:.0%}"
 
 
 COLUMNS = ["claim", "where", "quantity", "method", "against", "task", "mean", "low", "high",
            "pairs", "verdict"]  # fmt: skip
 _SDP = ("SDP-KLD", "SDP-COS", "SDP-CC")
+_ALIGNED = ("Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP")
 
 
 def _each(text: str, where: str, quantity: str, against: str = "magnitude") -> list[Claim]:
     return [Claim(f"{m} {text}.", where, quantity, m, against) for m in _SDP if m != against]
+
+
+def _at(text: str, where: str, better: str, against: str, density: float) -> Claim:
+    sentence = f"{text} at {density:.0%} of the weights."
+    return Claim(sentence, where, "zero_shot", better, against, density)
 
 
 SELF_DISTILLED_PRUNING: tuple[Claim, ...] = (
@@ -45,6 +69,75 @@ SELF_DISTILLED_PRUNING: tuple[Claim, ...] = (
 )
 """The claims of chapter 11, and one check that the comparison can see anything at all."""
 
+ZERO_SHOT_PRUNING: tuple[Claim, ...] = (
+    *(
+        _at(f"{m} keeps a higher zero-shot score than magnitude", "9.5", m, "magnitude", density)
+        for density in (0.31, 0.1)
+        for m in _ALIGNED
+    ),
+    *(
+        _at("Layer-wise beats global magnitude", "9.5", "magnitude", "global magnitude", density)
+        for density in (0.31, 0.1)
+    ),
+    _at("Magnitude beats LAMP", "Table 9.1", "magnitude", "LAMP", 0.31),
+    _at("Magnitude beats lookahead", "Table 9.1", "magnitude", "lookahead", 0.31),
+    _at("Magnitude beats random pruning (a check)", "Table 9.1", "magnitude", "random", 0.31),
+    *(
+        Claim(
+            f"{m} keeps languages better aligned than magnitude at 31% of the weights.",
+            "9.3",
+            "retrieval",
+            m,
+            "magnitude",
+            0.31,
+        )  # fmt: skip
+        for m in _ALIGNED
+    ),
+    Claim(
+        "English keeps more of its score than other languages at 31% of the weights.",
+        "9.5",
+        "share_kept",
+        "English",
+        "other languages",
+        0.31,
+        within="magnitude",
+    ),  # fmt: skip
+    Claim(
+        "Indo-European languages keep more of their score than others at 31% of the weights.",
+        "9.5",
+        "share_kept",
+        "Indo-European",
+        "other families",
+        0.31,
+        within="magnitude",
+    ),  # fmt: skip
+    Claim(
+        "Query, key and value matrices have larger norms than the attention output.",
+        "9.5",
+        "weight_norm",
+        "query, key, value",
+        "attention output",
+        0.31,
+        within="magnitude",
+    ),  # fmt: skip
+    Claim(
+        "Query, key and value matrices have larger norms than the feed-forward ones.",
+        "9.5",
+        "weight_norm",
+        "query, key, value",
+        "feed-forward",
+        0.31,
+        within="magnitude",
+    ),  # fmt: skip
+)
+"""The claims of chapter 9, and one check that the comparison can see anything at all."""
+
+CLAIMS = {
+    "self-distilled-pruning": SELF_DISTILLED_PRUNING,
+    "zero-shot-pruning": ZERO_SHOT_PRUNING,
+}
+"""The claims of each chapter, by the name of its experiment."""
+
 
 def assess(
     frame: pd.DataFrame,
@@ -55,48 +148,28 @@ def assess(
 ) -> pd.DataFrame:
     """One row per claim and task (and ``all``): mean difference, 95% interval and verdict.
 
-    ``frame`` is ``Store.scalars(...)``. Only pruning steps with at most ``highest_density`` of
-    the prunable weights left count (high compression); a pair is one task and seed. Columns:
-    :data:`COLUMNS`. Claims whose runs are not in the frame
-    are left out. Raises ``ValueError`` if no step is that dense or sparser.
+    ``frame`` is ``Store.scalars(...)``. Where a claim names no density, only pruning steps with at
+    most ``highest_density`` of the prunable weights left count (high compression); a pair is one
+    task and seed. Columns: :data:`COLUMNS`. Claims whose runs are not in the frame are left out.
+    Raises ``ValueError`` if no step is that dense or sparser.
     """
     import pandas as pd
 
+    from workbench.experiments.claimed import values
     from workbench.metrics.contrasts import contrast
 
-    density = frame[(frame["name"] == "density") & (frame["scope"] == "prunable")]
-    sparse = density.groupby("step")["value"].min()
-    steps = sparse.index[sparse <= highest_density + 1e-9]
-    if len(steps) == 0:
-        raise ValueError(f"No pruning step has a density of {highest_density} or less.")
-    here = frame[frame["step"].isin(steps)]
     rows = []
     for claim in claims:
-        values = _values(here, claim.quantity, metric)
-        if not {claim.better, claim.against} <= set(values["method"]):
+        found = values(frame, claim, metric, highest_density)
+        if not {claim.better, claim.against} <= set(found["method"]):
             continue
-        tasks = [(task, part) for task, part in values.groupby("task")]
-        whole = [("all", values)] if len(tasks) > 1 else []
+        tasks = [(task, part) for task, part in found.groupby("task")]
+        whole = [("all", found)] if len(tasks) > 1 else []
         for task, part in [*tasks, *whole]:
-            found = contrast(part, claim.better, claim.against)
-            verdict = {"above": "shows", "below": "reversed"}.get(found.verdict, "undecided")
-            said = (claim.text, claim.where, claim.quantity, claim.better, claim.against, task)
-            rows.append((*said, *found, verdict))
+            if not {claim.better, claim.against} <= set(part["method"]):
+                continue
+            interval = contrast(part, claim.better, claim.against)
+            verdict = {"above": "shows", "below": "reversed"}.get(interval.verdict, "undecided")
+            said = (claim.text, claim.where, claim.measured, claim.better, claim.against, task)
+            rows.append((*said, *interval, verdict))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _values(frame: pd.DataFrame, quantity: str, metric: str) -> pd.DataFrame:
-    """Rows of a quantity with columns method, task, seed and value."""
-    columns = ["method", "task", "seed", "step", "value"]
-    after = frame[frame["phase"] == "after"]
-    if quantity == "score":
-        return after[(after["name"] == metric) & (after["split"] == "test")][columns]
-    if quantity == "mutual_information":
-        chosen = (after["name"] == quantity) & (after["estimator"] == "knn")
-        return after[chosen & (after["role"] == "estimate")][columns]
-    if quantity == "snr":
-        return after[after["name"] == quantity][columns]
-    rows = frame[(frame["name"] == metric) & (frame["split"] == "validation")]
-    keys = ["method", "task", "seed", "step"]
-    phases = rows.pivot_table(index=keys, columns="phase", values="value")
-    return (phases["after"] - phases["before"]).rename("value").reset_index()
