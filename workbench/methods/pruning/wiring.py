@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -138,7 +138,9 @@ def is_elementwise(module: nn.Module) -> bool:
 
 
 def _runs(modules: list[nn.Module]) -> Iterator[tuple[Chain, bool]]:
-    run, gains, unbroken = [], [None], True
+    run: list[LinearMap] = []
+    gains: list[Tensor | None] = [None]
+    unbroken = True
     for module in modules:
         width = run[-1].weight.shape[0] if run else None
         if isinstance(module, nn.Linear):
@@ -197,7 +199,7 @@ def _layer(layer: nn.Module, inside: Mapping[str, nn.Module]) -> EncoderLayer | 
         return None
     if maps["query"].weight.shape[0] % heads:
         heads = 1
-    norms = {slot: gain(inside[rest]) for slot, rest in _norms(layer, inside)}
+    norms: dict[str, Any] = {slot: gain(inside[rest]) for slot, rest in _norms(layer, inside)}
     return EncoderLayer(**maps, heads=heads, **norms)
 
 

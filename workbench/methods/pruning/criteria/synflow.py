@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from workbench.methods.pruning.factors import Factors, rank_one, times
 from workbench.methods.pruning.linearised import flow_by_autograd
 from workbench.methods.pruning.prunable import Rule, prunable_parameters, unwrap
 from workbench.methods.pruning.wiring import Chain, EncoderLayer, LinearMap, Stack
+
+_ROWS = 64
 
 
 @torch.no_grad()
@@ -143,8 +145,8 @@ class _Pass:
         self.stream = attended + _forward(layer.output, self.inner)
         self.stream = times(self.stream, layer.after_feed_forward)
 
-    def back(self, flow: Tensor) -> Iterator[Factors]:
-        """From dR/d(stream after the layer) to the same before it, giving factors on the way."""
+    def back(self, flow: Tensor) -> Generator[Factors, None, Tensor]:
+        """From dR/d(stream after the layer) to the same before it (returned)."""
         layer = self.layer
         flow = times(flow, layer.after_feed_forward)
         yield layer.output, flow, self.inner
@@ -167,13 +169,19 @@ class _Pass:
 
 
 def _forward(linear: LinearMap, signal: Tensor) -> Tensor:
-    weight = linear.weight
-    return weight.abs().double() @ signal.to(weight.device)
+    signal = signal.to(linear.weight.device)
+    return torch.cat([part.abs().double() @ signal for part in _parts(linear)])
 
 
 def _backward(linear: LinearMap, flow: Tensor) -> Tensor:
-    weight = linear.weight
-    return flow.to(weight.device) @ weight.abs().double()
+    flow = flow.to(linear.weight.device)
+    pieces = zip(flow.split(_ROWS), _parts(linear), strict=True)
+    return torch.stack([piece @ part.abs().double() for piece, part in pieces]).sum(0)
+
+
+def _parts(linear: LinearMap) -> tuple[Tensor, ...]:
+    # Rows at a time: float64 copies of them stay in the cache, and take no memory to speak of.
+    return linear.weight.split(_ROWS)
 
 
 def _top(signal: Tensor) -> Tensor:
