@@ -54,3 +54,62 @@ def signal_to_noise() -> Exercise:
         "between samples of different classes over the mean distance within classes."
     )
     return Exercise("Exercise 2.", task, check)
+
+
+def lamp_scores() -> Exercise:
+    """Chapter 9: write the LAMP score of a vector of weights."""
+
+    def check(answer: Any) -> str:
+        import numpy as np
+
+        def ours(w: Any) -> Any:
+            squares = np.asarray(w, float) ** 2
+            return np.array([s / squares[squares >= s].sum() for s in squares])
+
+        w = np.array([0.5, -2.0, 1.0, 0.25])
+        given = np.asarray(answer(w.copy()), float)
+        if given.shape != w.shape:
+            return f"Four weights need four scores, not {given.shape}."
+        if not np.isclose(given.max(), 1.0):
+            return (
+                f"The largest weight scores 1 (all of what is no smaller), not {given.max():.4f}."
+            )
+        if not np.allclose(given, ours(w), rtol=1e-9):
+            return f"For {w.tolist()} it is {ours(w).round(4).tolist()}, not {given.tolist()}."
+        if not np.allclose(answer(10 * w), ours(w), rtol=1e-9):
+            return "Right here, but ten times the weights must have the same scores."
+        return ""
+
+    task = (
+        "Write a function of w (n,) that returns for each weight its square over the sum of all "
+        "squares that are no smaller than it."
+    )
+    return Exercise("Exercise 1.", task, check)
+
+
+def weight_correlation() -> Exercise:
+    """Chapter 9: write equation 9.2 (corrected) for a matrix before and after pruning."""
+
+    def check(answer: Any) -> str:
+        import numpy as np
+
+        def ours(w: Any, pruned: Any) -> float:
+            norms = np.linalg.norm(w, axis=1) * np.linalg.norm(pruned, axis=1)
+            return float((np.sum(w * pruned, 1) / norms).mean())
+
+        w = np.random.default_rng(9).normal(size=(6, 4))
+        if not np.isclose(float(answer(w.copy(), -w)), -1.0):
+            return "A matrix and its opposite have -1: the printed |.| would hide that they differ."
+        pruned = np.where(np.abs(w) > 0.5, w, 0.0) + 0.3
+        given = float(answer(w.copy(), pruned.copy()))
+        if np.isclose(given, ours(w.T, pruned.T)) and not np.isclose(given, ours(w, pruned)):
+            return "That is by columns; the units of torch.nn.Linear are the rows."
+        if not np.isclose(given, ours(w, pruned), rtol=1e-9):
+            return f"For a 6 by 4 matrix it gives {given:.4f}, not {ours(w, pruned):.4f}."
+        return ""
+
+    task = (
+        "Write a function of w and pruned, both (units, inputs), that returns the mean over units "
+        "of the cosine between the weights of the unit before and after."
+    )
+    return Exercise("Exercise 2.", task, check)

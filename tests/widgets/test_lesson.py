@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from widgets.exercises import signal_to_noise, steps_below
+from widgets.exercises import lamp_scores, signal_to_noise, steps_below, weight_correlation
 from widgets.lesson import Exercise, Question, SourceCard, source, without_docstring
 
 
@@ -85,3 +85,33 @@ def test_the_second_exercise_of_chapter_11():
     assert judged(separability.signal_to_noise).status == "right"
     assert "it gives 1.0000, not" in judged(lambda z, y: 1.0).hint
     assert "not yet for unequal ones" in judged(of_equal_classes).hint
+
+
+def test_the_first_exercise_of_chapter_9():
+    import torch
+
+    from workbench.methods import pruning
+
+    def ours(w):
+        layer = torch.nn.Linear(len(w), 1, bias=False).double()
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(w)[None])
+        return pruning.lamp(torch.nn.Sequential(layer))["0.weight"].numpy()[0]
+
+    assert lamp_scores().judge(ours).state.status == "right"
+    assert "scores 1" in lamp_scores().judge(lambda w: w**2).state.hint
+    assert "four scores" in lamp_scores().judge(lambda w: w[:2]).state.hint
+    assert "not" in lamp_scores().judge(lambda w: w**2 / (w**2).max()).state.hint
+
+
+def test_the_second_exercise_of_chapter_9():
+    def cosines(w, pruned, axis=1):
+        norms = np.linalg.norm(w, axis=axis) * np.linalg.norm(pruned, axis=axis)
+        return (w * pruned).sum(axis) / norms
+
+    assert weight_correlation().judge(lambda w, p: cosines(w, p).mean()).state.status == "right"
+    printed = weight_correlation().judge(lambda w, p: abs(cosines(w, p)).mean()).state
+    assert "opposite" in printed.hint
+    assert "rows" in weight_correlation().judge(lambda w, p: cosines(w, p, 0).mean()).state.hint
+    summed = weight_correlation().judge(lambda w, p: cosines(w, p).sum() / 6 + p[0, 0] + w[0, 0])
+    assert summed.state.status == "wrong"
