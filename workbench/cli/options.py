@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,8 +14,8 @@ YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 def presets(experiment: Any) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     """Options that stand for several fields at once, such as ``--method`` for a named method."""
     found = getattr(experiment, "presets", None)
-    if found is None and hasattr(experiment, "of_method"):
-        found = {"method": sys.modules[experiment.__module__].METHODS}
+    if found is None and hasattr(experiment, "methods"):
+        found = {"method": experiment.methods}
     return found or {}
 
 
