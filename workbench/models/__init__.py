@@ -1,4 +1,4 @@
-"""What gets compressed: encoders, and the classifier that sits on one.
+"""What gets compressed: encoders, and the classifiers that sit on one.
 
 ``ENCODERS``, ``Encoder`` and ``fingerprint`` are light. Everything else imports torch and
 transformers, and does so when it is first asked for.
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
         classifier,
         encode_batch,
     )
+    from workbench.models.tokens import TokenClassifier, TokenClassifierConfig, token_classifier
 
 _LAZY = {
     "ClassifierOutput": "sentence",
     "SentenceClassifier": "sentence",
     "SentenceClassifierConfig": "sentence",
+    "TokenClassifier": "tokens",
+    "TokenClassifierConfig": "tokens",
     "classifier": "sentence",
     "encode_batch": "sentence",
     "freeze_embeddings": "parameters",
     "load_encoder": "encoders",
     "parameter_report": "parameters",
+    "token_classifier": "tokens",
 }
 
 __all__ = [
@@ -39,12 +43,15 @@ __all__ = [
     "Encoder",
     "SentenceClassifier",
     "SentenceClassifierConfig",
+    "TokenClassifier",
+    "TokenClassifierConfig",
     "classifier",
     "encode_batch",
     "fingerprint",
     "freeze_embeddings",
     "load_encoder",
     "parameter_report",
+    "token_classifier",
 ]
 
 

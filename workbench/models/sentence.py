@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -151,13 +151,7 @@ class SentenceClassifier(PreTrainedModel):
             ``loss`` (cross-entropy in nats, or mean squared error), ``logits`` (batch, labels),
             ``representation`` (batch, hidden): the pooled vector before dropout.
         """
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None and getattr(self.config.encoder, "type_vocab_size", 1) > 1:
-            inputs["token_type_ids"] = token_type_ids
-        hidden = self.encoder(**inputs).last_hidden_state
-        representation = pool(hidden, attention_mask, self.config.pooling)
+        _, representation = self.states(input_ids, attention_mask, token_type_ids)
         logits = self.classifier(self.dropout(representation))
         loss = None
         if labels is not None:
@@ -166,6 +160,18 @@ class SentenceClassifier(PreTrainedModel):
             else:
                 loss = F.cross_entropy(logits, labels)
         return ClassifierOutput(loss=loss, logits=logits, representation=representation)
+
+    def states(
+        self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The encoder's last states (batch, tokens, hidden), and pooled (batch, hidden)."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None and getattr(self.config.encoder, "type_vocab_size", 1) > 1:
+            inputs["token_type_ids"] = token_type_ids
+        hidden = self.encoder(**inputs).last_hidden_state
+        return hidden, pool(hidden, attention_mask, self.config.pooling)
 
 
 AutoConfig.register(SentenceClassifierConfig.model_type, SentenceClassifierConfig, exist_ok=True)
@@ -187,6 +193,9 @@ def pool(hidden: Tensor, mask: Tensor, how: str = "mean") -> Tensor:
         raise ValueError(f"pooling={how!r}; allowed: {', '.join(POOLINGS)}.")
     weights = mask.unsqueeze(-1).float()
     return ((hidden * weights).sum(1) / weights.sum(1).clamp(min=1)).to(hidden.dtype)
+
+
+Model = TypeVar("Model", bound=SentenceClassifier)
 
 
 def classifier(
@@ -212,11 +221,24 @@ def classifier(
     """
     if isinstance(num_labels, bool) or not isinstance(num_labels, int) or num_labels < 1:
         raise ValueError(f"num_labels={num_labels!r}; allowed: 1 (regression), or 2 and more.")
+    return headed(SentenceClassifier, name, num_labels, pooling, dropout=dropout, seed=seed)
+
+
+def headed(
+    kind: type[Model],
+    name: str,
+    num_labels: int,
+    pooling: str,
+    *,
+    dropout: float,
+    seed: int | None,
+) -> tuple[Model, Tokenizer]:
+    """A model of class ``kind`` over the encoder ``name``, and the tokenizer."""
     if pooling not in POOLINGS:
         raise ValueError(f"pooling={pooling!r}; allowed: {', '.join(POOLINGS)}.")
     encoder, tokenizer = load_encoder(name)
     encoder.config._name_or_path = name  # not the folder of this machine's cache
-    config = SentenceClassifierConfig(
+    config = kind.config_class(
         encoder=encoder.config,
         pooling=pooling,
         dropout=dropout,
@@ -224,10 +246,10 @@ def classifier(
         num_labels=num_labels,
     )
     if seed is None:
-        return SentenceClassifier(config, encoder).eval(), tokenizer
+        return kind(config, encoder).eval(), tokenizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SentenceClassifier(config, encoder).eval(), tokenizer
+        return kind(config, encoder).eval(), tokenizer
 
 
 def encode_batch(
