@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 LOWEST = "lowest"
-ELSEWHERE = ("difference", "reported")  # the comparison and the notebook show these
+ELSEWHERE = ("difference", "reported", "before_after")  # other panels and the notebook show these
 SUBSETS = ("pruning_curve", "recovery", "table")
 ONE_DENSITY = ("weight_norms", "gradient_norms", "layer_density")
 SOME_DENSITIES = ("separability", "weight_distributions", "gradient_distributions", "table")

@@ -11,7 +11,8 @@ Importing this imports neither torch nor pandas; loading does.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 SCOPES = ("layer", "global", "row")
 QUESTION = ("criterion", "scope", "density")
 """The settings that may change without loading anything again."""
-
-DENSITIES = (
-    1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01,
-)  # fmt: skip
-"""Densities worth asking for: finer where less is left."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +157,8 @@ class WhatIf(Experiment):
         Raises:
             ValueError: task or model cannot be had or used; the text says the way out.
         """
-        from workbench.sources.errors import SourceError
-
-        try:
+        with in_words():
             return (yield from self._loading(tuned, trained))
-        except (FileNotFoundError, NotADirectoryError, SourceError) as error:
-            raise ValueError(str(error)) from error
 
     def _loading(
         self, tuned: Checkpoint | None, trained: FineTuning | None
@@ -191,6 +183,17 @@ class WhatIf(Experiment):
         loaded.measure_dense()
         yield Progress(4, 4, "loaded")
         return loaded
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """What cannot be had is a wrong setting, to whoever typed it: raised as a ``ValueError``."""
+    from workbench.sources.errors import SourceError
+
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, SourceError) as error:
+        raise ValueError(str(error)) from error
 
 
 def last_value(steps: Generator[Any, None, Any]) -> Any:

@@ -93,8 +93,8 @@ class LoadedModel:
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
         self.about = (
-            f"a linear probe, fitted on the unpruned encoder's representations of "
-            f"{len(hidden)} training texts (no fine-tuned classifier)"
+            f"a linear probe (no fine-tuned classifier), fitted on the unpruned encoder's "
+            f"representations of {len(hidden)} training texts"
         )
 
     def take_tuned(self, tuned: Checkpoint, updates: int) -> None:
@@ -103,7 +103,7 @@ class LoadedModel:
 
         load_trainable(self.model, split_arrays(tuned)["model"])
         self._keep_dense()
-        self.about = f"the classifier, fine-tuned for {updates} updates and then pruned"
+        self.about = f"the classifier that was fine-tuned for {updates} updates before pruning"
 
     def _keep_dense(self) -> None:
         self.dense = {name: p.detach().clone() for name, p in self.prunable.items()}
@@ -182,25 +182,30 @@ class LoadedModel:
 
     def pruning(
         self, criterion: str, scope: str, density: float
-    ) -> Generator[Progress, None, Answer]:
+    ) -> Generator[Progress | Answer, None, Answer]:
         """Prune, measure and restore, step by step: closing it between two steps cancels it.
+
+        Yields progress, and answers that hold what is known so far: first the weights, then the
+        scores too. Returns the whole answer, with the times.
 
         Raises:
             ValueError: a criterion, scope or density that does not exist or keeps nothing.
         """
+        question = (criterion, scope, density)
         yield Progress(0, 4, f"scoring by {criterion.replace('_', ' ')}")
         self.scores(criterion)
         yield Progress(1, 4, "choosing weights")
-        masks = self.masks(criterion, scope, density)
+        masks = self.masks(*question)
         with self.pruned(masks):
-            rows = [*self._weights(1, masks)]
-            counts = self._counts()
+            rows, counts = [*self._weights(1, masks)], self._counts()
+            yield self._answer(question, rows, counts)
             yield Progress(2, 4, "reading the test texts")
             rows += self._scored(1)
+            yield self._answer(question, rows, counts)
             yield Progress(3, 4, "taking the time")
-            rows += self._latency(1)
+            rows += [*self._work(1), *self._latency(1)]
         rows += self._latency(0)  # the machine may be busier now than when the model was loaded
-        return self._answer((criterion, scope, density), rows, counts)
+        return self._answer(question, rows, counts)
 
     def measure_dense(self) -> None:
         """What the answers are compared with."""
@@ -215,10 +220,10 @@ class LoadedModel:
         once = compression.latency(self.model, self._shape(), repeats=3).median
         self.repeats = int(np.clip(0.15 / once, 5, 20))
         self.dense_predictions: np.ndarray | None = None
-        self.dense_rows = [*self._weights(0, None), *self._scored(0)]
+        self.dense_rows = [*self._weights(0, None), *self._work(0), *self._scored(0)]
 
     def _weights(self, step: int, masks: Masks | None) -> Iterator[Scalar]:
-        """Density, norms, bytes and multiply-adds."""
+        """Density, norms and bytes."""
         from workbench.metrics import compression, norms
 
         held = masks or {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.dense.items()}
@@ -233,6 +238,11 @@ class LoadedModel:
         dense = compression.bytes_in_memory(self.model)
         for form, size in (("dense", dense), ("sparse", self.other_bytes + self._packed())):
             yield Scalar(step, "bytes", float(size), {"form": form})
+
+    def _work(self, step: int) -> Iterator[Scalar]:
+        """Multiply-adds of one forward pass."""
+        from workbench.metrics import compression
+
         work = compression.multiply_adds(self.model, *self._shape())
         for kernel, count in (("dense", work.dense), ("skips zeros", work.surviving)):
             yield Scalar(step, "multiply_adds", float(count), {"kernel": kernel})
@@ -297,8 +307,9 @@ class LoadedModel:
             part["left"], part["right"] = self.edges[part["bin"]], self.edges[part["bin"] + 1]
             ridges.append(part.drop(columns="bin").assign(**shared, step=step, density=share))
         metric = next(s.name for s in self.dense_rows if s.labels.get("split") == "test")
+        about = f"{self.about}; {len(self.inputs.test)} test texts in all"
         scalars, histograms = pandas.DataFrame(told), pandas.concat(ridges, ignore_index=True)
-        return Answer(*question, metric, self.about, scalars, histograms)
+        return Answer(*question, metric, about, scalars, histograms)
 
 
 def _probe(hidden: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:

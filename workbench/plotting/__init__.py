@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.plotting.registry import FIGURES, Family, figure, gather
 
 if TYPE_CHECKING:
+    from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
@@ -36,6 +37,7 @@ _HOME = {
     "to_csv": "export",
     "to_png": "export",
     "to_svg": "export",
+    "plot_before_after": "before_after",
     "plot_claims": "claims",
     "plot_difference": "difference",
     "plot_distributions": "norms",
@@ -59,6 +61,7 @@ __all__ = [
     "code",
     "figure",
     "gather",
+    "plot_before_after",
     "plot_claims",
     "plot_difference",
     "plot_distributions",

@@ -146,6 +146,12 @@ _FAMILIES = (
         "reported", "plot_reported", ("density",), SCORES, options={"split": _SPLIT},
     ),
     Family(
+        "before_after", "Score with all weights and with fewer",
+        "The hollow mark is the unpruned model and the filled one the pruned: the longer the line "
+        "between them, the more that domain or language lost.",
+        "before_after", "plot_before_after", ("density",), SCORES, options={"split": _SPLIT},
+    ),
+    Family(
         "training_loss", "Loss during retraining",
         "Each pruning step (dotted) pushes the loss up and retraining brings it down again.",
         "training_loss", "plot_training_loss", ("train_loss",),
