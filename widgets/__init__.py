@@ -1,6 +1,6 @@
 """What people touch: panels, the record explorer, live runs, and the pages that hold them.
 
-    from widgets import Explorer, Live
+    from widgets import Explorer, Live, WhatIf
 
 Importing the package loads nothing heavy; torch loads when a run starts.
 """
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from widgets.panel import Panel as Panel
     from widgets.panel import PanelState as PanelState
     from widgets.server import serve as serve
+    from widgets.what_if import WhatIfState as WhatIfState
+    from widgets.what_if_view import WhatIf as WhatIf
 
 _HOME = {
     "ChapterCards": "cards",
@@ -28,6 +30,8 @@ _HOME = {
     "LiveRun": "live",
     "Panel": "panel",
     "PanelState": "panel",
+    "WhatIf": "what_if_view",
+    "WhatIfState": "what_if",
     "serve": "server",
 }
 
