@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 NAMES = {
-    "PER": ("ada", "grace", "noether", "curie"),
-    "ORG": ("acme", "globex", "initech"),
-    "LOC": ("oslo", "lima", "quito", "cairo"),
+    "PER": ("ada", "noa", "mia", "leo"),
+    "ORG": ("ibo", "kex", "zun"),
+    "LOC": ("ulm", "pau", "ede", "wye"),
 }
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
@@ -31,8 +31,8 @@ def sentence(number: int, rng: random.Random) -> tuple[list[str], list[int]]:
     """Words and tags: a name of one or two words is told by the word before it."""
     kind = rng.choice(sorted(NAMES))
     name = rng.sample(NAMES[kind], rng.choice((1, 2)))
-    before = {"PER": "said", "ORG": "of", "LOC": "in"}[kind]
-    said = ["number", str(number), before, *name, "."]
+    before = {"PER": "with", "ORG": "of", "LOC": "in"}[kind]
+    said = [str(number), "was", before, *name, "."]
     first = TAGS.index(f"B-{kind}")
     return said, [0, 0, 0, first, *[first + 1] * (len(name) - 1), 0]
 

@@ -43,11 +43,11 @@ def alignment(step: int, model: nn.Module, texts: Encoded) -> Iterator[Scalar]:
     """Per language: retrieval of the English translation, and CKA with the English texts."""
     import math
 
-    from workbench.experiments.inputs import predict
+    from workbench.experiments.inputs import represent
     from workbench.metrics import similarity
     from workbench.metrics.retrieval import retrieval_accuracy
 
-    _, hidden = predict(model, texts)
+    hidden = represent(model, texts)
     english = hidden[texts.subsets == SOURCE]
     for language in dict.fromkeys(texts.subsets.tolist()):
         if language == SOURCE:

@@ -46,7 +46,7 @@ class PruningRun:
         self.student.to(device)
         self.teacher = self.teacher.to(device).eval().requires_grad_(False)
         self.masks: Masks | None = None
-        every: tuple[Method, ...] = ("pca", "lda", "tsne") if inputs.classes > 1 else ("pca",)
+        every: tuple[Method, ...] = ("pca", "lda", "tsne") if inputs.by_class else ("pca",)
         kinds = {"none": (), "pca": every[:1], "all": every}[experiment.projections]
         self.projectors = {kind: Projector(kind) for kind in kinds}
         self.teacher_logits, self.teacher_hidden = predict(self.teacher, inputs.validation)
@@ -112,7 +112,7 @@ class PruningRun:
                 continue
             if inside is None:
                 if step == 0:
-                    yield Array(0, "classes", self.inputs.validation.labels)
+                    yield Array(0, "classes", self.inputs.validation.classes)
                 else:
                     self._prune(step, density)
                     yield from self._scores(step, "validation", "before")
@@ -210,10 +210,10 @@ class PruningRun:
             yield Scalar(step, "density", float(value), {"scope": scope})
         yield Scalar(step, "cka", similarity.cka(self.hidden, self.teacher_hidden), AFTER)
         yield from self.compared(step)
-        if self.inputs.classes > 1:
+        if self.inputs.by_class:
             yield from self._separability(step)
         for kind, projector in self.projectors.items():
-            points = projector.add(self.hidden, self.inputs.validation.labels)
+            points = projector.add(self.hidden, self.inputs.validation.classes)
             yield Array(step, "projection", points.astype("float32"), {"projection": kind})
         yield from self._norms(step)
 

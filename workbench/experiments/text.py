@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from workbench.experiments.inputs import Encoded
     from workbench.experiments.training import Settings
 
-TASK_NAMES = ("sentiment", "topics", "qa_matching", "emoji_names", "stsb", "cola", "sib200")
+TASK_NAMES = (
+    *("sentiment", "topics", "qa_matching", "emoji_names"),
+    *("stsb", "cola", "sib200", "xnli", "paws-x", "wikiann"),
+)
 ENCODER_NAMES = ("minilm", "e5-small", "tiny")
 
 
@@ -37,13 +40,22 @@ THESIS_SIZE = dict(
 
 @dataclass(frozen=True)
 class Inputs:
-    """A task as an encoder reads it. ``test`` holds every subset, the source first."""
+    """A task as an encoder reads it. ``test`` holds every subset, the source first.
+
+    ``tags`` are the names of the classes where each word has one, and empty where each text does.
+    """
 
     train: Encoded
     validation: Encoded
     test: Encoded
     classes: int
     metric: str
+    tags: tuple[str, ...] = ()
+
+    @property
+    def by_class(self) -> bool:
+        """Whether every text has a class, so that classes of texts may be near or far apart."""
+        return self.classes > 1 and not self.tags
 
 
 @dataclass(frozen=True)
@@ -139,7 +151,8 @@ class TextExperiment(Experiment):
             self.task, self.model, self.train_size, self.eval_size, self.test_size, self.max_length
         )
         torch.manual_seed(derive(self.seed, "head"))
-        model, _ = models.classifier(self.model, read.classes, pooling=self.pooling)
+        make = models.token_classifier if read.tags else models.classifier
+        model, _ = make(self.model, read.classes, pooling=self.pooling)
         if self.freeze_embeddings:
             models.freeze_embeddings(model)
         return read, model
@@ -172,32 +185,65 @@ def _read(task: str, model: str, train: int, validation: int, test: int, longest
     splits = datasets.limit(
         datasets.load(task), train=train or None, validation=validation or None, test=test or None
     )
-    regression = about.kind == "regression"
-    classes = 1 if regression else splits["train"].features["label"].num_classes
+    label = splits["train"].features["label"]
+    tags = tuple(label.feature.names) if about.kind == "tokens" else ()
+    classes = 1 if about.kind == "regression" else len(tags) or label.num_classes
     _, tokenizer = models.load_encoder(model)
     parts = {
         name: encode(splits[name], tokenizer, prefix=prefix(model), max_length=longest)
         for name in ("train", "validation", "test")
     }
-    return Inputs(**parts, classes=classes, metric=about.metric)
+    return Inputs(**parts, classes=classes, metric=about.metric, tags=tags)
 
 
 def measure(
     step: int, inputs: Inputs, split: str, logits: np.ndarray, **labels: str
 ) -> Iterator[Scalar]:
-    """Scores of ``logits`` (n, classes) on a split, one set per domain or language."""
+    """Scores of ``logits`` on a split, one set per domain or language.
+
+    ``logits`` are what ``predict`` gave: (n, classes), or a row for every word that was read.
+    """
+    data: Encoded = getattr(inputs, split)
+    scores_of = _scores_of_words if inputs.tags else _scores_of_texts
+    for subset in dict.fromkeys(data.subsets.tolist()):
+        told = {"split": split, "subset": subset, **labels}
+        for name, value in scores_of(inputs, data, logits, data.subsets == subset).items():
+            yield Scalar(step, name, float(value), told)
+
+
+def _scores_of_texts(
+    inputs: Inputs, data: Encoded, logits: np.ndarray, chosen: np.ndarray
+) -> Mapping[str, float]:
+    """The task's scores on the ``chosen`` texts, and of classes the calibration error."""
     from workbench.metrics.fidelity import calibration_error
     from workbench.metrics.scores import score
 
-    data: Encoded = getattr(inputs, split)
-    regression = inputs.classes == 1
-    predictions = logits[:, 0] if regression else logits.argmax(-1)
-    for subset in dict.fromkeys(data.subsets.tolist()):
-        chosen = data.subsets == subset
-        told = {"split": split, "subset": subset, **labels}
-        scores: Mapping[str, Any] = score(inputs.metric, predictions[chosen], data.labels[chosen])
-        for name, value in scores.items():
-            yield Scalar(step, name, float(value), told)
-        if not regression:
-            error = calibration_error(logits[chosen], data.labels[chosen])
-            yield Scalar(step, "calibration_error", float(error), told)
+    logits, told = logits[chosen], data.labels[chosen]
+    if inputs.classes == 1:
+        return score(inputs.metric, logits[:, 0], told)
+    scores = score(inputs.metric, logits.argmax(-1), told)
+    return {**scores, "calibration_error": calibration_error(logits, told)}
+
+
+def _scores_of_words(
+    inputs: Inputs, data: Any, logits: np.ndarray, chosen: np.ndarray
+) -> Mapping[str, float]:
+    """Scores of whole entities over all words of the ``chosen`` texts.
+
+    Words that ``max_length`` cuts off count as predicted to be in no entity; ``words_read`` is the
+    share of the others, over which the calibration error is.
+    """
+    import numpy as np
+
+    from workbench.metrics.entities import entity_scores
+    from workbench.metrics.fidelity import calibration_error
+
+    names, texts = np.asarray(inputs.tags), np.flatnonzero(chosen).tolist()
+    ours = [names[tags].tolist() for tags in data.sentences(logits.argmax(-1), texts)]
+    theirs = [names[data.labels[i]].tolist() for i in texts]
+    rows = np.repeat(chosen, data.counts)
+    return {
+        **entity_scores(ours, theirs),
+        "calibration_error": calibration_error(logits[rows], data.targets(texts)),
+        "words_read": int(rows.sum()) / sum(map(len, theirs)),
+    }

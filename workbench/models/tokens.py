@@ -41,7 +41,7 @@ class TokenClassifier(SentenceClassifier):
     the names that they have in :class:`SentenceClassifier`.
     """
 
-    config_class = TokenClassifierConfig
+    config_class = TokenClassifierConfig  # type: ignore[assignment]
 
     def forward(
         self,
