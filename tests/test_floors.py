@@ -18,7 +18,7 @@ FLOORS: dict[str, set[str]] = {
     "workbench.methods": set(),
     "workbench.metrics": set(),
     "workbench.records": {"workbench.observations"},
-    "workbench.plotting": set(),
+    "workbench.plotting": {"workbench.metrics"},
     "workbench.experiments": {"workbench.observations"} | SIDE_BY_SIDE,
     "widgets": {
         "workbench.observations",
