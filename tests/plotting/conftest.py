@@ -44,6 +44,7 @@ def run_scalars(
         "seed": seed,
         "task": "sentiment",
         "model": "minilm",
+        "parallel_size": 20,
     }
     rows: list[dict[str, Any]] = []
 
@@ -74,6 +75,12 @@ def run_scalars(
             value = level * np.exp(-1.2 * hurt) + rng.normal(0, 0.03)
             say(step, "mutual_information", value, role="estimate", **told)
             say(step, "mutual_information", level * 1.25, role="ceiling", **told)
+        for place, language in enumerate(subsets[1:]):
+            told = {"phase": "after", "language": language}
+            say(step, "retrieval", max(0.05, (0.9 - 0.1 * place) * np.exp(-2 * hurt)), **told)
+            say(step, "language_cka", (0.8 - 0.1 * place) * np.exp(-hurt), **told)
+        for form, far in (("cosine", 0.5), ("layer_cosine", 0.4), ("frobenius", 90.0)):
+            say(step, "pretrained_distance", far * (1 - density) + 0.01, form=form)
         for layer in range(LAYERS):
             for place, module in enumerate(MODULES):
                 where = {"layer": str(layer), "module": module}
@@ -107,7 +114,7 @@ def record(method: str, seed: int = 0, classes: int = 2, texts: int = 240) -> Fa
     """A record with projections and histograms of eleven steps."""
     rng = np.random.default_rng([seed, len(method)])
     frame = pd.DataFrame(run_scalars(method, seed, DENSITIES, SUBSETS))
-    frame = frame.drop(columns=["method", "seed", "task", "model"])
+    frame = frame.drop(columns=["method", "seed", "task", "model", "parallel_size"])
     labels = rng.integers(0, classes, texts)
     centres = 3 * np.stack([np.cos(np.arange(classes) * 6.28 / classes),
                             np.sin(np.arange(classes) * 6.28 / classes)], axis=1)  # fmt: skip

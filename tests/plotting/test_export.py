@@ -83,9 +83,10 @@ def store_of(make: Any, folder: Path) -> Any:
         version = 1
         method: str = "SDP-CC"
         seed: int = 0
+        task: str = "sentiment"
 
         def identity(self) -> dict[str, Any]:
-            return {"name": self.name, "config": {"method": self.method, "seed": self.seed}}
+            return {"name": self.name, "config": dataclasses.asdict(self)}
 
         def requirements(self) -> dict[str, Any]:
             return {}
@@ -144,6 +145,39 @@ def test_code_makes_the_same_picture(
     assert len(lines.splitlines()) <= 15
 
 
+def test_code_reads_the_reported_table_from_where_it_ships(
+    store: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = pd.read_csv(root / "data" / "thesis" / "table_11_1.csv", dtype={"table": str})
+    asked: Any = dict(reported=shipped, task="SST-2", score="accuracy", width=500)
+    data = plotting.gather("reported", store, store.find("tiny"))
+    wanted = plotting.to_png(plotting.figure("reported", data, **asked))
+    lines = plotting.code("reported", {"experiment": "tiny"}, store=str(store.path), **asked)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "<reproduce>", "exec"), {})
+    assert (tmp_path / "reported.png").read_bytes() == wanted
+    with pytest.raises(ValueError, match="unless it is one table of the thesis"):
+        plotting.code("reported", {}, reported=shipped.assign(table="../../secret"))
+
+
+def test_code_assesses_the_claims(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.experiments import claims
+
+    found = claims.assess(store.scalars(store.find("tiny")), highest_density=0.2)
+    wanted = plotting.to_png(plotting.figure("claims", found, theme="dark", width=500))
+    lines = plotting.code(
+        "claims", {"method": ["magnitude", "SDP-CC"]}, store=str(store.path), theme="dark",
+        width=500, data_options={"highest_density": 0.2},
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "<reproduce>", "exec"), {})
+    assert (tmp_path / "claims.png").read_bytes() == wanted
+    named = plotting.code("claims", {"experiment": "zero-shot-pruning"})
+    assert 'claims.assess(store.scalars(records), claims.CLAIMS["zero-shot-pruning"])' in named
+
+
 def test_code_holds_nothing_but_literals() -> None:
     nasty = "x'); import os; os.system('true'); ('"
     lines = plotting.code("table", {"experiment": nasty, "a-b": nasty, "seed": [0, 1]})
@@ -152,7 +186,7 @@ def test_code_holds_nothing_but_literals() -> None:
     tree = ast.parse(lines)
     assert not [node for node in ast.walk(tree) if getattr(node, "attr", "") == "system"]
     assert "default_store()" in lines
-    with pytest.raises(ValueError, match="DataFrame cannot be written as code"):
+    with pytest.raises(ValueError, match="DataFrame cannot be written as code, unless it is one"):
         plotting.code("reported", {}, reported=pd.DataFrame())
     with pytest.raises(ValueError, match="no figure named 'pie'"):
         plotting.code("pie", {})

@@ -130,6 +130,11 @@ def test_projections_that_were_not_recorded_are_named(make: Any) -> None:
         plotting.gather("separability", None, [record], projection="lda")
     with pytest.raises(ValueError, match="no record has histograms of the weights"):
         plotting.gather("weight_distributions", None, [record])
+    two = [make.record("SDP-CC"), make.record("SDP-CC")]
+    two[1].config = {**two[1].config, "task": "topics"}
+    for name in ("separability", "weight_distributions"):
+        with pytest.raises(ValueError, match="several records of 'SDP-CC' with seed 0: task diff"):
+            plotting.gather(name, None, two)
     with pytest.raises(ValueError, match="no records to draw"):
         plotting.gather("table", None, [])
 

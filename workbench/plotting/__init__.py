@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from workbench.plotting.registry import FIGURES, Family, figure, gather
 
 if TYPE_CHECKING:
+    from workbench.plotting.alignment_curves import plot_alignment_curves
     from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
     from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
+    from workbench.plotting.language_curves import plot_language_curves
+    from workbench.plotting.language_heatmap import plot_language_heatmap
     from workbench.plotting.layer_density import plot_layer_density
     from workbench.plotting.norms import plot_distributions, plot_norms
     from workbench.plotting.pruning_curve import plot_pruning_curve, plot_pruning_curves
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.plotting.separability import plot_separability
     from workbench.plotting.table import plot_table
     from workbench.plotting.training_loss import plot_training_loss
+    from workbench.plotting.zero_shot_curve import plot_zero_shot_curve
 
 _HOME = {
     "alt_text": "export",
@@ -38,11 +42,14 @@ _HOME = {
     "to_png": "export",
     "to_svg": "export",
     "plot_before_after": "before_after",
+    "plot_alignment_curves": "alignment_curves",
     "plot_claims": "claims",
     "plot_difference": "difference",
     "plot_distributions": "norms",
     "plot_fidelity_curve": "fidelity_curves",
     "plot_fidelity_curves": "fidelity_curves",
+    "plot_language_curves": "language_curves",
+    "plot_language_heatmap": "language_heatmap",
     "plot_layer_density": "layer_density",
     "plot_norms": "norms",
     "plot_pruning_curve": "pruning_curve",
@@ -52,6 +59,7 @@ _HOME = {
     "plot_separability": "separability",
     "plot_table": "table",
     "plot_training_loss": "training_loss",
+    "plot_zero_shot_curve": "zero_shot_curve",
 }
 
 __all__ = [
@@ -61,12 +69,15 @@ __all__ = [
     "code",
     "figure",
     "gather",
+    "plot_alignment_curves",
     "plot_before_after",
     "plot_claims",
     "plot_difference",
     "plot_distributions",
     "plot_fidelity_curve",
     "plot_fidelity_curves",
+    "plot_language_curves",
+    "plot_language_heatmap",
     "plot_layer_density",
     "plot_norms",
     "plot_pruning_curve",
@@ -76,6 +87,7 @@ __all__ = [
     "plot_separability",
     "plot_table",
     "plot_training_loss",
+    "plot_zero_shot_curve",
     "relevant",
     "to_csv",
     "to_png",

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from workbench.plotting import curves, frames, heatmap, layout, style, words
-from workbench.plotting.pruning_curve import XLABEL
 
 LAYERED = ("weight_norm", "gradient_norm", "layer_density")
 
@@ -150,7 +149,8 @@ def _draw_curves(
     if summary["low"].notna().any():
         shown = dict(color=look.foreground, alpha=0.18, lw=0)
         ax.fill_between(summary["density"], summary["low"], summary["high"], **shown)
-    style.density_axis(ax, summary["density"])
+    every = curves.shares(pair[0])
+    style.density_axis(ax, summary["density"], every=every)
     bound = 1.15 * float(np.nanmax(np.abs(summary[["mean", "low", "high"]].to_numpy()))) or 1e-3
     ax.set_ylim(-bound, bound)
     if words.is_fraction(metric):
@@ -160,7 +160,7 @@ def _draw_curves(
         ax.set_ylabel("difference")
     axes[0].set_ylabel(words.scalar(metric))
     for ax in axes:
-        ax.set_xlabel(XLABEL)
+        ax.set_xlabel(curves.XLABEL + ("\n(of all parameters)" if every else ""))
         style.dress(ax, theme)
     note = frames.seeds_note(summary, spread)
     layout.footnote(axes[0].figure, note, theme)

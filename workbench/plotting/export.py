@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -58,7 +59,7 @@ def relevant(name: str, data: pd.DataFrame, **options: Any) -> pd.DataFrame:
     chosen = registry.family(name)
     if chosen.data == "scalars":
         wanted = {*chosen.scalars, options.get("metric", "accuracy" if chosen.metrics else "")}
-        wanted |= {"snr", "cka"} if name == "fidelity" else set()
+        wanted |= set(chosen.further)
         wanted |= {*options.get("measures", ())}
         data = data[data["name"].isin(sorted(wanted))]
     return data.dropna(axis="columns", how="all")
@@ -86,38 +87,67 @@ def code(
         query: what ``Store.find`` is asked: ``experiment`` (its name) and settings, each one
             value or a list of values.
         store: path of a store; the user's own, over the one that ships, by default.
-        data_options: options of :func:`~workbench.plotting.gather`, such as ``projection``.
-        options: options of :func:`~workbench.plotting.figure`.
+        data_options: options of :func:`~workbench.plotting.gather`, such as ``projection``; of
+            ``claims.assess`` for the figure of the claims.
+        options: options of :func:`~workbench.plotting.figure`. Of the frame ``reported`` only the
+            number of its table is written: the lines read it from where the tables ship.
 
     Only text, numbers, booleans, ``None`` and lists or mappings of them are accepted, so that the
     lines hold nothing but literals.
     """
-    registry.family(name)
+    chosen, options = registry.family(name), dict(options)
+    imports: list[str] = ["from workbench import plotting"]
+    read: list[str] = []
     query = dict(query)
     experiment = query.pop("experiment", None)
     found = f"store.find({', '.join(_arguments([experiment] if experiment else [], query))})"
     opened = "default_store()" if store is None else f"Store({_literal(store)})"
-    gathered = _arguments([name], {}) + ["store", "records"] + _arguments([], data_options or {})
-    drawn = (
-        _arguments([name], {})
-        + ["data"]
-        + _arguments([], {"theme": theme, "width": width, **options})
-    )
+    further = _arguments([], data_options or {})
+    if chosen.data == "claims":
+        imports.append("from workbench.experiments import claims")
+        own = [f"claims.CLAIMS[{_literal(experiment)}]"] if experiment else []
+        gathered = f"claims.assess({', '.join(['store.scalars(records)', *own, *further])})"
+    else:
+        called = [*_arguments([name], {}), "store", "records", *further]
+        gathered = f"plotting.gather({', '.join(called)})"
+    if name == "reported":
+        file = f"table_{_table(options.pop('reported', None)).replace('.', '_')}.csv"
+        imports[:0] = ["import pandas", ""]
+        read = [
+            'tables = Path(plotting.__file__).resolve().parents[2] / "data" / "thesis"',
+            f'reported = pandas.read_csv(tables / "{file}", dtype={{"table": str}})',
+        ]
+    drawn = _arguments([name], {}) + ["data"]
+    drawn += ["reported=reported"] if read else []
+    drawn += _arguments([], {"theme": theme, "width": width, **options})
     return "\n".join(
         [
             "from pathlib import Path",
             "",
-            "from workbench import plotting",
+            *imports,
             f"from workbench.records import {opened.partition('(')[0]}",
             "",
             f"store = {opened}",
             f"records = {found}",
-            f"data = plotting.gather({', '.join(gathered)})",
+            f"data = {gathered}",
+            *read,
             f"figure = plotting.figure({', '.join(drawn)})",
             f"Path({_literal(name + '.png')}).write_bytes(plotting.to_png(figure))",
             "",
         ]
     )
+
+
+def _table(reported: Any) -> str:
+    """The number of the table that a frame of reported numbers holds, such as ``9.1``."""
+    held = "table" in getattr(reported, "columns", ())
+    numbers = {str(number) for number in reported["table"]} if held else set()
+    if len(numbers) != 1 or not re.fullmatch(r"[0-9]+\.[0-9]+", found := next(iter(numbers))):
+        raise ValueError(
+            f"{type(reported).__name__} cannot be written as code, unless it is one table of the "
+            "thesis with its number in the column 'table'"
+        )
+    return found
 
 
 def _arguments(positional: list[Any], named: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.plotting import curves, frames, layout, style, words
-from workbench.plotting.pruning_curve import XLABEL
 
 MEASURES = ("mutual_information", "snr", "cka")
 SEPARABILITY = ("snr", "silhouette", "fisher_ratio", "nearest_centroid")
@@ -39,7 +38,7 @@ def plot_fidelity_curve(
     ax = layout.single(width, theme) if ax is None else ax
     shown = dict(spread=spread, scale=scale, theme=theme)
     handles, note = _draw(ax, data, measure, estimator, ceiling, **shown)
-    ax.set_xlabel(XLABEL)
+    ax.set_xlabel(curves.xlabel(data))
     ax.set_ylabel(words.scalar(measure))
     style.dress(ax, theme)
     if legend:
@@ -80,7 +79,7 @@ def plot_fidelity_curves(
         handles |= made
         layout.panel_title(ax, words.scalar(measure), theme)
         style.dress(ax, theme)
-    layout.label_outer(axes, XLABEL, "", theme)
+    layout.label_outer(axes, curves.xlabel(data), "", theme)
     if legend:
         _legend(axes[0], handles, note, theme, owned)
     return axes
@@ -116,7 +115,7 @@ def _draw(
             (handles["ceiling"],) = ax.plot(
                 line["density"], line["value"], color=look.muted, linewidth=1.2, marker="_"
             )
-    return handles, frames.seeds_note(summary, shown["spread"])
+    return handles, curves.note(summary, shown["spread"])
 
 
 def _rows(
@@ -148,10 +147,6 @@ def _measures(data: pd.DataFrame, measures: Sequence[str] | None) -> list[str]:
 
 
 def _legend(ax: Axes, handles: dict[str, Any], note: str, theme: str, owned: bool) -> None:
-    methods = words.order_methods(set(handles) - {"ceiling"})
-    labels = [words.method(method) for method in methods]
-    if "ceiling" in handles:
-        methods.append("ceiling")
-        labels.append("ceiling I(X;X) of the estimate")
-    lines = [handles[name] for name in methods]
-    layout.legend(ax, lines, labels, title=note, theme_name=theme, outside=owned)
+    methods = {name: line for name, line in handles.items() if name != "ceiling"}
+    ceiling = {"ceiling I(X;X) of the estimate": handles["ceiling"]} if "ceiling" in handles else {}
+    curves.legend(ax, methods, note, theme=theme, outside=owned, more=ceiling)

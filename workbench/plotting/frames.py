@@ -16,6 +16,7 @@ import pandas as pd
 from workbench.plotting import words
 
 LONG = ("step", "name", "value", "method", "seed")
+ALL = "density_all"
 SPREADS = {
     "range": "lowest to highest seed",
     "sd": "one standard deviation",
@@ -78,7 +79,7 @@ def unique(rows: pd.DataFrame, keys: Sequence[str], name: str) -> pd.DataFrame:
     first = rows[twice].groupby(list(keys), dropna=False, sort=False)
     vary = [
         column
-        for column in rows.columns.difference([*keys, "value", "density", "update"])
+        for column in rows.columns.difference([*keys, "value", "density", ALL, "update"])
         if (first[column].nunique(dropna=False) > 1).any()
     ]
     if not vary:
@@ -89,11 +90,22 @@ def unique(rows: pd.DataFrame, keys: Sequence[str], name: str) -> pd.DataFrame:
     )
 
 
-def densities(data: pd.DataFrame) -> pd.Series:
-    """Remaining share of the prunable weights, indexed by method, seed and step."""
-    rows = select(data, "density", scope="prunable")
+def densities(data: pd.DataFrame) -> pd.DataFrame:
+    """Remaining weights, indexed by method, seed and step: ``density`` of the prunable ones and,
+    where it was measured, :data:`ALL` of all parameters."""
     keys = ["method", "seed", "step"]
-    return unique(rows, keys, "density").set_index(keys)["value"].rename("density")
+    rows = select(data, "density", scope="prunable")
+    out = unique(rows, keys, "density").set_index(keys)[["value"]]
+    out = out.rename(columns={"value": "density"})
+    if has_all(data):
+        rows = unique(select(data, "density", scope="all"), keys, "density").set_index(keys)
+        out[ALL] = rows["value"]
+    return out
+
+
+def has_all(data: pd.DataFrame) -> bool:
+    """Whether the share of all parameters that remains was measured too."""
+    return "scope" in data and bool(((data["name"] == "density") & (data["scope"] == "all")).any())
 
 
 def against_density(
@@ -108,7 +120,7 @@ def against_density(
     keys = ["method", "seed", "step"]
     by = [column for column in by if column in rows.columns]
     rows = unique(rows, [*keys, *by], name)
-    rows = rows.drop(columns="density", errors="ignore").join(densities(data), on=keys)
+    rows = rows.drop(columns=["density", ALL], errors="ignore").join(densities(data), on=keys)
     if rows["density"].isna().any():
         lost = rows[rows["density"].isna()].iloc[0]
         raise ValueError(
@@ -131,7 +143,7 @@ def summarise(
     if spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; choose one of {', '.join(SPREADS)}")
     by = list(by)
-    extra = [c for c in ("density",) if c in rows.columns and c not in by and c != value]
+    extra = [c for c in ("density", ALL) if c in rows.columns and c not in by and c != value]
     seeds = rows.groupby([*by, "seed"], sort=True)[[value, *extra]].mean().reset_index()
     groups = seeds.groupby(by, sort=True)
     out = groups[value].agg(["mean", "min", "max", "std", "count"])

@@ -101,10 +101,13 @@ def layers(
 
 
 def pruned(data: pd.DataFrame, methods: Sequence[str] | None) -> Sequence[str] | None:
-    """The methods asked for; by default all but the unpruned control, if there are others."""
+    """The methods asked for; by default all but the unpruned control, if there are others.
+
+    Of more than fit, those of :func:`workbench.plotting.words.focus`.
+    """
     if methods is not None or "method" not in data:
         return methods
-    return [method for method in data["method"].unique() if method != "none"] or None
+    return words.focus([m for m in data["method"].unique() if m != "none"]) or None
 
 
 def plot_layers(
@@ -114,10 +117,15 @@ def plot_layers(
     axes: Any = None,
     methods: Sequence[str] | None = None,
     density: float | None = None,
+    rest: str = "not drawn",
     theme: str = "light",
     width: float | None = None,
 ) -> np.ndarray:
-    """One heatmap of layer by module type per method, on one colour scale."""
+    """One heatmap of layer by module type per method, on one colour scale.
+
+    Shares are written into the cells in percent, so that a layer with nothing left stands out.
+    ``rest`` says why the methods that are in the data and not in ``methods`` are missing.
+    """
     tables = layers(data, name, methods, density)
     depth = max(len(table) for _, _, table in tables.values())
     axes = (
@@ -129,8 +137,12 @@ def plot_layers(
         else layout.given(axes, len(tables))
     )  # fmt: skip
     norm = scale(*(table for _, _, table in tables.values()))
+    if words.is_fraction(name):  # from nothing: shares that differ by a few weights look alike
+        norm = Normalize(0.0, max(norm.vmax or 0.0, 0.01))
+    text = share_text if words.is_fraction(name) else None
     for ax, (method, (share, _, table)) in zip(axes, tables.items(), strict=True):
-        image = draw(ax, table, norm=norm, cmap=style.theme(theme).sequential, theme=theme)
+        shown = dict(norm=norm, cmap=style.theme(theme).sequential, theme=theme)
+        image = draw(ax, table, text=text, **shown)
         ax.tick_params(axis="x", rotation=90)
         layout.panel_title(ax, f"{words.method(method)}\nat {words.percent(share)}", theme)
     colorbar(image, axes, words.scalar(name), theme, percent=words.is_fraction(name))
@@ -138,7 +150,18 @@ def plot_layers(
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     note = f"layer (mean over {seeds} seeds)" if counts != {1} else "layer (one seed, n = 1)"
     axes[0].figure.supylabel(note, color=style.theme(theme).foreground, fontsize=style.LABEL)
+    missing = words.others(set(data["method"]) - {"none"}, [*tables], rest)
+    if missing:
+        layout.footnote(axes[0].figure, missing.removeprefix("; "), theme)
     return axes
+
+
+def share_text(value: float) -> str:
+    """A share in percent for a narrow cell: ``12``, ``0.4``, ``0``; nothing where all is left."""
+    shown = 100 * value
+    if shown >= 99.5:
+        return ""
+    return f"{shown:.0f}" if shown >= 0.95 or shown < 0.05 else f"{shown:.1f}".lstrip("0")
 
 
 def describe_layers(

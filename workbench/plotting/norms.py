@@ -27,7 +27,8 @@ def plot_norms(
     """Draw ``weight_norm`` or ``gradient_norm`` as one heatmap of layer by module per method.
 
     ``density`` chooses the pruning step nearest to it; the last one by default. The
-    unpruned control would take the whole scale, so it is drawn only if ``methods`` names it.
+    unpruned control would take the whole scale, so it is drawn only if ``methods`` names it; of
+    many methods a few are drawn, and a note names the rest.
     """
     methods = heatmap.pruned(data, methods)
     options: dict[str, Any] = dict(methods=methods, density=density, theme=theme, width=width)
@@ -116,7 +117,8 @@ def plot_distributions(
     axes[0].figure.supylabel("remaining weights", **text)
     kind = "value" if quantity == "weight" else "gradient"
     who = layout.safe(words.method(method))
-    axes[0].figure.supxlabel(f"{kind} of a remaining weight ({who}, {where})", **text)
+    label = f"{kind} of a remaining weight ({who}, {where})"
+    axes[0].figure.supxlabel(layout.wrap(label, axes[0].figure, style.TITLE), **text)
     return axes
 
 

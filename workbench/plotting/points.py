@@ -6,7 +6,7 @@ Works on anything with the attributes of a record: ``config`` (a mapping with ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def points(
     the classes by their names.
     """
     parts = []
-    for record in records:
+    for record in _told_apart(records):
         arrays = record.arrays("projection", projection=projection)
         if not arrays:
             continue
@@ -56,7 +56,7 @@ def histograms(records: Iterable[Any], *, quantity: str = "weight") -> pd.DataFr
     if quantity not in ("weight", "gradient"):
         raise ValueError(f"unknown quantity {quantity!r}; choose 'weight' or 'gradient'")
     parts = []
-    for record in records:
+    for record in _told_apart(records):
         edges = {a.step: np.asarray(a.values, float) for a in record.arrays(f"{quantity}_edges")}
         shares = _densities(record)
         for array in record.arrays(f"{quantity}_histogram"):
@@ -79,6 +79,23 @@ def histograms(records: Iterable[Any], *, quantity: str = "weight") -> pd.DataFr
     if not parts:
         raise ValueError(f"no record has histograms of the {quantity}s")
     return pd.concat(parts, ignore_index=True)
+
+
+def _told_apart(records: Iterable[Any]) -> list[Any]:
+    """``records`` if method and seed name each once; two runs would be drawn as one."""
+    records = list(records)
+    seen: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for record in records:
+        run = _run(record)
+        other = seen.setdefault((run["method"], run["seed"]), record.config)
+        if other is not record.config:
+            names = sorted({*other, *record.config})
+            vary = [name for name in names if other.get(name) != record.config.get(name)]
+            raise ValueError(
+                f"several records of {run['method']!r} with seed {run['seed']}: "
+                f"{words.listing(vary) or 'nothing'} differs; give one of each"
+            )
+    return records
 
 
 def _run(record: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from workbench.plotting import curves, frames, layout, style, words
-
-XLABEL = "remaining weights"
 
 
 def plot_pruning_curve(
@@ -48,13 +47,11 @@ def plot_pruning_curve(
     ax = layout.single(width, theme) if ax is None else ax
     options: dict[str, Any] = dict(spread=spread, seeds=seeds, scale=scale, theme=theme)
     handles, summary = curves.draw(ax, rows, metric, **options)
-    ax.set_xlabel(XLABEL)
+    ax.set_xlabel(curves.xlabel(data))
     ax.set_ylabel(words.scalar(metric) + _where(rows, subset))
     style.dress(ax, theme)
     if legend:
-        names = [words.method(method) for method in handles]
-        note = frames.seeds_note(summary, spread)
-        layout.legend(ax, [*handles.values()], names, title=note, theme_name=theme, outside=owned)
+        curves.legend(ax, handles, curves.note(summary, spread), theme=theme, outside=owned)
     return ax
 
 
@@ -66,17 +63,24 @@ def plot_pruning_curves(
     split: str = "test",
     phase: str = "after",
     facet: str = "subset",
+    values: Sequence[str] | None = None,
     spread: str = "range",
     scale: str = "log",
     legend: bool = True,
     theme: str = "light",
     width: float | None = None,
 ) -> np.ndarray:
-    """Draw one pruning curve per domain or language (any column ``facet``), on equal axes."""
+    """Draw one pruning curve per domain or language (any column ``facet``), on equal axes.
+
+    ``values`` chooses and orders the panels; by default all as measured, the source first.
+    """
     rows = frames.against_density(data, metric, by=[facet], split=split, phase=phase)
     if facet not in rows.columns or rows[facet].isna().all():
         raise ValueError(f"{metric!r} has no {facet!r} to make small multiples of")
-    values = list(dict.fromkeys(rows[facet].dropna()))  # the source comes first, as measured
+    held = list(dict.fromkeys(rows[facet].dropna()))  # the source comes first, as measured
+    values = held if values is None else list(values)
+    if unknown := [value for value in values if value not in held]:
+        raise ValueError(f"no {facet} {words.listing(unknown)}; there are: {words.listing(held)}")
     shared = dict(sharex=True, sharey=True, height=230 if len(values) < 5 else 170)
     owned = axes is None
     axes = (
@@ -91,16 +95,12 @@ def plot_pruning_curves(
         made, summary = curves.draw(ax, part, metric, spread=spread, scale=scale, theme=theme)
         handles |= made
         notes.append(summary)
-        layout.panel_title(ax, value, theme)
+        layout.panel_title(ax, words.language(value), theme)
         style.dress(ax, theme)
-    layout.label_outer(axes, XLABEL, words.scalar(metric), theme)
+    layout.label_outer(axes, curves.xlabel(data), words.scalar(metric), theme)
     if legend:
-        order = words.order_methods(handles)
-        note = frames.seeds_note(pd.concat(notes), spread)
-        layout.legend(
-            axes[0], [handles[m] for m in order], [words.method(m) for m in order],
-            title=note, theme_name=theme, outside=owned,
-        )  # fmt: skip
+        note = curves.note(pd.concat(notes), spread)
+        curves.legend(axes[0], handles, note, theme=theme, outside=owned)
     return axes
 
 

@@ -113,8 +113,11 @@ def _table(
         raise ValueError(
             f"{metric!r} was measured only after retraining; recovery needs phase='before' too"
         )
+    left = ""
     if methods is None:
-        methods = [m for m in rows["method"].unique() if m != curves.CONTROL] or [curves.CONTROL]
+        pruned = [m for m in rows["method"].unique() if m != curves.CONTROL]
+        methods = words.focus(pruned) or [curves.CONTROL]
+        left = words.others(pruned, methods, "not drawn")
     rows = rows[rows["method"].isin(list(methods))]
     if rows.empty:
         raise ValueError(f"no rows of the methods {words.listing(list(methods))}")
@@ -127,4 +130,4 @@ def _table(
     table = groups[["before", "after", "density"]].mean().reset_index()
     low, high = groups.size().min(), groups.size().max()
     note = f"mean over {high if low == high else f'{low} to {high}'} seeds"
-    return table, "one seed (n = 1)" if high == 1 else note
+    return table, ("one seed (n = 1)" if high == 1 else note) + left

@@ -24,9 +24,9 @@ LAYERED = ("weight_norm", "gradient_norm", "layer_density")
 class Family:
     """One kind of figure.
 
-    ``scalars`` must all be in the data; of ``metrics`` one is chosen with the option ``metric``
-    (empty: no choice); ``arrays`` are read from the records instead of scalars. ``options`` are
-    the settings that a menu may offer, each with its choices.
+    ``scalars`` must all be in the data, ``further`` ones are read if they are; of ``metrics`` one
+    is chosen with the option ``metric`` (empty: no choice); ``arrays`` are read from the records
+    instead of scalars. ``options`` are the settings that a menu may offer, each with its choices.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Family:
     scalars: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     data: Literal["scalars", "points", "histograms", "claims"] = "scalars"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -79,10 +80,44 @@ _FAMILIES = (
         options={"split": _SPLIT, "spread": _SPREAD, "scale": _SCALE},
     ),
     Family(
+        "zero_shot_curve", "The language trained on, and the others",
+        "Left the language of the labels, right the mean of those without any: the further right "
+        "a ring stands, the longer a method holds on before its score falls faster.",
+        "zero_shot_curve", "plot_zero_shot_curve", ("density",), TESTED,
+        options={
+            "split": _SPLIT, "spread": _SPREAD, "inflections": (True, False), "scale": _SCALE,
+        },
+    ),
+    Family(
+        "language_curves", "Score in every language, the best one first",
+        "From panel to panel the dense score gets lower; see whether lines also fall earlier.",
+        "language_curves", "plot_language_curves", ("density",), TESTED, further=("retrieval",),
+        options={
+            "order": ("score", "alignment"), "split": _SPLIT, "spread": _SPREAD, "scale": _SCALE,
+        },
+    ),
+    Family(
+        "language_heatmap", "Methods by languages",
+        "Read a row to see where a method loses most, a column to see which method keeps a "
+        "language; the mean without the language trained on stands apart on the right.",
+        "language_heatmap", "plot_language_heatmap", ("density",), TESTED, further=("retrieval",),
+        options={"show": ("score", "lost"), "order": ("score", "alignment"), "split": _SPLIT},
+    ),
+    Family(
+        "alignment", "Alignment of other languages with English",
+        "As long as translations lie next to each other, what was learned in English reaches the "
+        "other languages; at the level of chance nothing is left of it.",
+        "alignment_curves", "plot_alignment_curves", ("density", "retrieval"),
+        further=("language_cka", "pretrained_distance"),
+        options={"form": ("cosine", "layer_cosine", "frobenius"), "spread": _SPREAD,
+                 "scale": _SCALE},
+    ),
+    Family(
         "fidelity", "Fidelity to the teacher and separability of the classes",
         "Higher mutual information and CKA mean representations closer to the unpruned teacher's; "
         "a higher signal-to-noise ratio means classes further apart than they are wide.",
         "fidelity_curves", "plot_fidelity_curves", ("density", "mutual_information"),
+        further=("snr", "cka"),
         options={"estimator": ("knn", "histogram", "infonce"), "spread": _SPREAD, "scale": _SCALE},
     ),
     Family(

@@ -32,6 +32,7 @@ def plot_separability(
         data: columns method, seed, step, density, x, y, class
             (:func:`workbench.plotting.points.points` makes it from records).
         axes: array of axes of the same shape; a new figure without.
+        methods: in rows; by default all, or a few of many, and a note names the rest.
         densities: those nearest to these are drawn; by default as many as fit, evenly chosen.
         seed: whose run; one run is drawn, since points of several would not match. The lowest
             by default.
@@ -89,6 +90,8 @@ def plot_separability(
             for m in marks.values()
         ]
         text = f"columns: remaining weights; seed {rows['seed'].iloc[0]}; one scale per row"
+        if methods is None:
+            text += words.others(data["method"].unique(), chosen, "not drawn")
         layout.legend(axes[0, 0], handles, classes, title=text, theme_name=theme, outside=owned)
     return axes
 
@@ -124,8 +127,8 @@ def _rows(data: pd.DataFrame, methods: Sequence[str] | None, seed: int | None) -
         raise ValueError("these are scalars; plotting.points(records) gives the projected points")
     frames.require(data, COLUMNS)
     rows = data[np.isfinite(data["x"].astype(float)) & np.isfinite(data["y"].astype(float))]
-    if methods is not None:
-        rows = rows[rows["method"].isin(list(methods))]
+    methods = words.focus(rows["method"].unique()) if methods is None else list(methods)
+    rows = rows[rows["method"].isin(methods)]
     if rows.empty:
         raise ValueError("no finite points to draw; choose other methods or records")
     if seed is None:

@@ -6,7 +6,7 @@ Widths are in CSS pixels (96 to the inch), so that 9 points on screen are 9 poin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ def theme(name: str) -> Theme:
 
 
 def method_marks(methods: Iterable[str], theme_name: str = "light") -> dict[str, Mark]:
-    """One mark per method. Those of chapter 11 always look the same; others follow by name."""
+    """One mark per method. Those that figures compare most always look the same; others follow."""
     look = theme(theme_name)
     fixed = {
         "none": Mark(look.foreground, "", (0, (1, 1.2)), 1.8),
@@ -84,6 +84,11 @@ def method_marks(methods: Iterable[str], theme_name: str = "light") -> dict[str,
         "SDP-KLD": Mark(OKABE_ITO["green"], "^", (0, (5, 1))),
         "SDP-COS": Mark(OKABE_ITO["purple"], "v", (0, (3, 1, 1, 1, 1, 1))),
         "SDP-CC": Mark(OKABE_ITO["vermillion"], "o", "-", 2.2),
+        "global random": Mark(look.grey, "+", (0, (1, 1.5)), 1.3),
+        "LAMP": Mark(OKABE_ITO["purple"], "<", (0, (2, 1)), 1.3),
+        "Cosine-LMBP": Mark(look.blue, "X", (0, (3, 1, 1, 1, 1, 1))),
+        "Cosine-MBP": Mark(OKABE_ITO["green"], "P", (0, (5, 1)), 2.0),
+        "Frobenius-MBP": Mark(OKABE_ITO["vermillion"], "*", "-", 2.2),
     }
     methods = words.order_methods(methods)
     taken = [fixed[method].color for method in methods if method in fixed]
@@ -96,7 +101,7 @@ def method_marks(methods: Iterable[str], theme_name: str = "light") -> dict[str,
             marks[method] = fixed[method]
             continue
         color = colors[other % len(colors)]
-        marks[method] = Mark(color, "P*hXp<>d8H"[other % 10], dashes[other % 4])
+        marks[method] = Mark(color, "hp>d8H^v1o"[other % 10], dashes[other % 4])
         other += 1
     return marks
 
@@ -130,8 +135,17 @@ def dress(
         ax.grid(True, axis=grid, which="major", color=look.grid, linewidth=0.7)
 
 
-def density_axis(ax: Axes, densities: Iterable[float], scale: str = "log") -> None:
-    """Remaining weights on x: from all of them on the left to the fewest on the right."""
+def density_axis(
+    ax: Axes,
+    densities: Iterable[float],
+    scale: str = "log",
+    every: Callable[[float], float] | None = None,
+) -> None:
+    """Remaining weights on x: from all of them on the left to the fewest on the right.
+
+    ``every`` tells what a share of the prunable weights is of all parameters; it is then written
+    in brackets below each tick, since embeddings that are never pruned can be most of a network.
+    """
     if scale not in ("log", "linear"):
         raise ValueError(f"unknown scale {scale!r}; choose 'log' or 'linear'")
     values = np.asarray(list(densities), dtype=float)
@@ -142,9 +156,11 @@ def density_axis(ax: Axes, densities: Iterable[float], scale: str = "log") -> No
     if scale == "log":
         pad = (1 / low) ** 0.03
         ax.set_xlim(pad, low / pad)
-        room = ax.bbox.width * 0.8 / 42  # labels that fit beside each other
+        room = ax.bbox.width * 0.8 / (52 if every else 42)  # labels that fit beside each other
         ticks: list[float] = []
-        for tick in (1, 0.5, 0.2, 0.1, 0.05, 0.3, 0.7, 0.02, 0.01, 0.03, 0.15, 0.005, 0.002, 0.001):
+        round_ones = (1, 0.5, 0.2, 0.1, 0.05, 0.3, 0.7, 0.02, 0.01, 0.03, 0.15, 0.005, 0.002, 0.001)
+        last = min(tick for tick in round_ones if tick >= low / pad)
+        for tick in (1, last, *round_ones):  # both ends first, then what fits between
             apart = np.log(1 / low) / room
             if tick >= low / pad and all(abs(np.log(tick / t)) >= apart for t in ticks):
                 ticks.append(tick)
@@ -154,7 +170,12 @@ def density_axis(ax: Axes, densities: Iterable[float], scale: str = "log") -> No
         pad = (1 - low) * 0.03
         ax.set_xlim(1 + pad, low - pad)
         ax.xaxis.set_major_locator(MaxNLocator(int(np.clip(ax.bbox.width / 60, 2, 6))))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value)))
+
+    def told(value: float, _: Any) -> str:
+        below = f"\n({words.percent(every(value))})" if every else ""
+        return words.percent(value) + below
+
+    ax.xaxis.set_major_formatter(FuncFormatter(told))
 
 
 def value_axis(ax: Axes, name: str) -> None:

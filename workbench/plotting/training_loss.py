@@ -28,6 +28,8 @@ def plot_training_loss(
     averaged (a running mean within one step).
     """
     rows = _rows(data)
+    every = rows["method"].unique()
+    rows = rows[rows["method"].isin(words.focus(every))]
     owned = ax is None
     ax = layout.single(width, theme) if ax is None else ax
     marks = style.method_marks(rows["method"], theme)
@@ -56,6 +58,7 @@ def plot_training_loss(
         labels = [words.method(method) for method in order]
         seeds = rows["seed"].nunique()
         note = f"running mean of {smooth} updates; {seeds} seed{'s' if seeds > 1 else ''}"
+        note += words.others(every, order, "not drawn")
         layout.legend(ax, handles, labels, title=note, theme_name=theme, outside=owned)
     return ax
 

@@ -15,6 +15,29 @@ METHODS = (
     "SDP-CC",
 )
 
+# The same with those of chapter 9 in their places.
+ORDER = (
+    "none", "random", "global random", "magnitude", "global magnitude", "gradient", "lookahead",
+    "LAMP", "L0", "L1", "L2", "Taylor", "SNIP", "movement", "Wanda", "SynFlow", "Fisher", "OBD",
+    "Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP", *METHODS[4:],
+)  # fmt: skip
+
+# More lines than this in one figure cannot be told apart; then these are drawn in colour, the
+# controls and what the thesis proposes, and the others are grey or left out.
+MOST = 8
+FOCUS = (
+    "none", "random", "magnitude", "global magnitude", "LAMP", "Cosine-MBP", "Frobenius-MBP",
+    *METHODS[4:],
+)  # fmt: skip
+
+LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fa": "Persian", "fr": "French", "hi": "Hindi", "id": "Indonesian",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish",
+    "pt": "Portuguese", "ru": "Russian", "sw": "Swahili", "th": "Thai", "tr": "Turkish",
+    "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
 MODULES = ("query", "key", "value", "attention output", "intermediate", "output")
 
 _METHOD_WORDS = {"none": "unpruned control"}
@@ -36,11 +59,14 @@ _SCALAR_WORDS = {
     "layer_density": "remaining weights",
     "density": "remaining weights",
     "train_loss": "training loss",
+    "retrieval": "translations found",
+    "language_cka": "CKA with English",
+    "pretrained_distance": "distance from the pretrained weights",
 }
 
 _FRACTIONS = frozenset(
     ("accuracy", "f1", "agreement", "calibration_error", "nearest_centroid", "density")
-    + ("layer_density",)
+    + ("layer_density", "retrieval")
 )
 
 
@@ -52,6 +78,11 @@ def scalar(name: str) -> str:
 def method(name: str) -> str:
     """The words for a method's name: ``"none"`` -> ``"unpruned control"``."""
     return _METHOD_WORDS.get(str(name), str(name))
+
+
+def language(code: str) -> str:
+    """A language by its name, a domain as it is: ``"tr"`` -> ``"Turkish"``."""
+    return LANGUAGES.get(str(code), str(code))
 
 
 def is_fraction(name: str) -> bool:
@@ -71,9 +102,24 @@ def percent(value: float) -> str:
 
 
 def order_methods(methods: Iterable[str]) -> list[str]:
-    """Methods in reading order: those of chapter 11 first, others by name."""
-    known = {name: place for place, name in enumerate(METHODS)}
-    return sorted(set(methods), key=lambda name: (known.get(name, len(METHODS)), str(name)))
+    """Methods in reading order: those of the thesis first, others by name."""
+    known = {name: place for place, name in enumerate(ORDER)}
+    return sorted(set(methods), key=lambda name: (known.get(name, len(ORDER)), str(name)))
+
+
+def focus(methods: Iterable[str], most: int = MOST) -> list[str]:
+    """The methods to tell apart: all in reading order, or those of :data:`FOCUS` if too many."""
+    held = order_methods(methods)
+    if len(held) <= most:
+        return held
+    chosen = [name for name in held if name in FOCUS][:most]
+    return chosen or held[:most]
+
+
+def others(methods: Iterable[str], shown: Sequence[str], told: str) -> str:
+    """``"; not drawn: a, b"`` for a note under a figure; nothing if ``shown`` are all."""
+    rest = [method(name) for name in order_methods(methods) if name not in shown]
+    return f"; {told}: {listing(rest, 20)}" if rest else ""
 
 
 def order_modules(modules: Iterable[str]) -> list[str]:
