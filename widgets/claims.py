@@ -14,6 +14,7 @@ from widgets.theme import in_voila
 if TYPE_CHECKING:
     import pandas
 
+ALIKE = ("train_size", "pruning_steps", "updates")  # a budget of its own is not to be mixed in
 NAMES = {"all": "all together"}
 
 
@@ -83,8 +84,7 @@ def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pand
         store = default_store()
     size = experiments.get(experiment).profile("recorded")
     records = store.find(experiment, status="finished")
-    same = ("train_size", "pruning_steps", "updates")
-    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in same)]
+    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in ALIKE)]
     if not alike:
         return None
     return assess(store.scalars(alike), CLAIMS[experiment], metric=metric)

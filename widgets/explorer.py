@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 ALL = "all"
 LOWEST = "lowest"
 ELSEWHERE = ("difference", "reported", "before_after")  # other panels and the notebook show these
-SUBSETS = ("pruning_curve", "recovery", "table")
+SUBSETS = ("pruning_curve", "recovery", "table", "alignment")
 ONE_DENSITY = ("weight_norms", "gradient_norms", "layer_density")
-SOME_DENSITIES = ("separability", "weight_distributions", "gradient_distributions", "table")
+ALONE = ("table", "language_heatmap")  # a density that is chosen is the only one shown
+SOME_DENSITIES = ("separability", "weight_distributions", "gradient_distributions", *ALONE)
 ONE_METHOD = ("weight_distributions", "gradient_distributions")
+CONTROLS = ("none", "random", "global random")
 FIELDS = ("data", "figure", "metric", "subset", "density", "methods")
 
 
@@ -159,6 +161,9 @@ class ExplorerState(HasTraits):
         frame = self.frame()
         if self["figure"] not in SUBSETS or "subset" not in frame:
             return []
+        if self["figure"] == "alignment":  # with English, so that English itself is not there
+            rows = frame[frame["name"] == "retrieval"]
+            return [ALL, *dict.fromkeys(rows["language"].dropna())]
         rows = frame[frame["name"] == self["metric"]]
         if "split" in rows and self["split"]:
             rows = rows[rows["split"] == self["split"]]
@@ -218,7 +223,8 @@ class ExplorerState(HasTraits):
         else:
             from workbench import plotting
 
-            methods = methods[:1] if figure in ONE_METHOD else methods
+            if figure in ONE_METHOD:  # the controls show least of what pruning does
+                methods = ([m for m in methods if m not in CONTROLS] or methods)[:1]
             runs = group.one_seed(methods)
             data = plotting.gather(figure, self.store, [r.record for r in runs], **data_options)
             data = data.assign(method=data["method"].map(group.names(runs)))
@@ -237,13 +243,13 @@ class ExplorerState(HasTraits):
         if self.offers("metric"):
             options["metric"] = self["metric"]
         if self["subset"] not in ("", ALL):
-            options["subset"] = self["subset"]
+            options["language" if figure == "alignment" else "subset"] = self["subset"]
         if self["density"] not in ("", ALL, LOWEST):
             density = float(self["density"].rstrip("%")) / 100
             if figure in ONE_DENSITY:
                 options["density"] = density
             else:
-                options["densities"] = [density] if figure == "table" else [1.0, density]
+                options["densities"] = [density] if figure in ALONE else [1.0, density]
         if figure in ONE_METHOD:
             options["method"] = methods[0]
         for name in self.options():

@@ -70,7 +70,9 @@ def reported(
         rows = pandas.read_csv(path, dtype={"table": str})
         drawn = {"reported": rows, "metric": "accuracy", **options}
         key = (experiment, table, data, str(options))
-        return Spec("reported", state.frame(), drawn, key=key)
+        group = state.groups[state["data"]]
+        query = {"experiment": experiment, **group.query(group.runs)}
+        return Spec("reported", state.frame(), drawn, query, key=key)
 
     return card(make, FIGURES["reported"].title)
 
@@ -80,13 +82,17 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
     from workbench.plotting import FIGURES
 
     def make() -> Spec:
-        from widgets.claims import judged
+        from widgets.claims import ALIKE, judged
+        from workbench import experiments
 
         found = judged(experiment, store)
         if found is None or found.empty:
             raise Missing(_missing(experiment, "the recorded size"))
         options = {"task": task} if task else {}
-        return Spec("claims", found, options, key=(experiment, "claims", task))
+        size = experiments.get(experiment).profile("recorded")
+        query = {"status": "finished"} | {name: getattr(size, name) for name in ALIKE}
+        query = {"experiment": experiment, **query}
+        return Spec("claims", found, options, query, key=(experiment, "claims", task))
 
     return card(make, FIGURES["claims"].title)
 

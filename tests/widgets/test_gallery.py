@@ -50,3 +50,5 @@ def test_runs_of_another_size_are_not_judged(tmp_path):
 def test_our_numbers_stand_beside_the_reported_ones(store):
     card = reported(NAME, "11.1", data="sentiment", task="SST-2", score="accuracy", store=store)
     assert set(card.state.spec.options["reported"]["table"]) == {"11.1"}
+    card.toggle.value = True
+    assert "table_11_1.csv" in card.links.value and 'download="reported' in card.links.value
