@@ -214,6 +214,8 @@ class ExplorerState(HasTraits):
                 f"python -m workbench run {self.experiment}."
             )
         figure, methods = self["figure"], list(self["methods"])
+        if figure in ONE_METHOD:  # the controls show least of what pruning does
+            methods = ([m for m in methods if m not in CONTROLS] or methods)[:1]
         options, data_options = self._figure_options(figure, methods)
         group = self._group()
         runs = [run for run in group.runs if run.method in methods]
@@ -223,8 +225,6 @@ class ExplorerState(HasTraits):
         else:
             from workbench import plotting
 
-            if figure in ONE_METHOD:  # the controls show least of what pruning does
-                methods = ([m for m in methods if m not in CONTROLS] or methods)[:1]
             runs = group.one_seed(methods)
             data = plotting.gather(figure, self.store, [r.record for r in runs], **data_options)
             data = data.assign(method=data["method"].map(group.names(runs)))

@@ -24,7 +24,7 @@ def broken(at: int, before: float, after: float) -> np.ndarray:
 def test_a_broken_line_bends_where_it_breaks(at: int) -> None:
     found = inflection(DENSITIES, broken(at, -0.01, -0.1))
     assert found is not None
-    assert found.index == at and found.density == 0.5**at
+    assert found.place == at and found.density == 0.5**at
     assert found.before == pytest.approx(-0.01) and found.after == pytest.approx(-0.1)
     drop = 0.01 * at + 0.1 * (6 - at)
     assert found.bend == pytest.approx(at / 6 - 0.01 * at / drop)
@@ -46,14 +46,14 @@ def test_other_curves_have_none(scores: np.ndarray) -> None:
 
 def test_a_collapse_to_chance_bends_at_its_upper_edge() -> None:
     found = inflection(DENSITIES, [0.9, 0.9, 0.88, 0.5, 0.25, 0.25, 0.25])
-    assert found is not None and found.index == 2
+    assert found is not None and found.place == 2
 
 
 def test_one_noisy_step_on_a_plateau_decides_nothing() -> None:
     scores = broken(4, 0.0, -0.2)
     scores[1] -= 0.02
     found = inflection(DENSITIES, scores)
-    assert found is not None and found.index == 4
+    assert found is not None and found.place == 4
 
 
 @given(

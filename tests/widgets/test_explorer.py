@@ -72,6 +72,15 @@ def test_a_density_narrows_the_figure(state: ExplorerState) -> None:
     assert state["density"] == "", "a figure over all densities has none to choose"
 
 
+def test_a_heatmap_of_languages_is_of_the_chosen_density_alone(state: ExplorerState) -> None:
+    state.choose("figure", "language_heatmap")
+    assert "densities" not in state.spec().options
+    density = state.offers("density")[-1]
+    state.choose("density", density)
+    assert state.spec().options["densities"] == [float(density.rstrip("%")) / 100]
+    assert state.drawn(theme="light", width=360).alt.count("of the weights") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [

@@ -10,12 +10,13 @@ import numpy as np
 class Inflection(NamedTuple):
     """The pruning step after which a score falls faster than before it.
 
-    ``before`` and ``after`` are the mean change of the score per halving of the weights from the
-    first step to this one and from this one to the last; ``bend`` is how far the curve lies above
-    the straight line between its ends, as a share of the whole fall.
+    ``place`` is where it stands in what was given; ``before`` and ``after`` are the mean change of
+    the score per halving of the weights from the first step to this one and from this one to the
+    last; ``bend`` is how far the curve lies above the straight line between its ends, as a share
+    of the whole fall.
     """
 
-    index: int
+    place: int
     density: float
     score: float
     before: float
@@ -77,7 +78,7 @@ def inflection(
     if above[place] < least_bend:
         return None
     return Inflection(
-        index=int(order[place]),
+        place=int(order[place]),
         density=float(d[order[place]]),
         score=float(s[order[place]]),
         before=float((fitted[place] - fitted[0]) / halvings[place]),

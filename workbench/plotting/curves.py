@@ -40,7 +40,9 @@ def draw(
     handles = {}
     for method in words.order_methods(set(summary["method"]) - set(shown)):
         line = summary[summary["method"] == method].sort_values("step")
-        faint = dict(color=style.theme(theme).grey, alpha=0.5, linewidth=0.9, zorder=1.5)
+        faint: dict[str, Any] = dict(
+            color=style.theme(theme).grey, alpha=0.5, linewidth=0.9, zorder=1.5
+        )
         (handles[OTHERS],) = ax.plot(line["density"], line["mean"], **faint)
     for place, method in enumerate(shown):
         mark, line = marks[method], summary[summary["method"] == method].sort_values("step")

@@ -141,7 +141,7 @@ def plot_layers(
         norm = Normalize(0.0, max(norm.vmax or 0.0, 0.01))
     text = share_text if words.is_fraction(name) else None
     for ax, (method, (share, _, table)) in zip(axes, tables.items(), strict=True):
-        shown = dict(norm=norm, cmap=style.theme(theme).sequential, theme=theme)
+        shown: dict[str, Any] = dict(norm=norm, cmap=style.theme(theme).sequential, theme=theme)
         image = draw(ax, table, text=text, **shown)
         ax.tick_params(axis="x", rotation=90)
         layout.panel_title(ax, f"{words.method(method)}\nat {words.percent(share)}", theme)
