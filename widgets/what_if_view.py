@@ -13,12 +13,13 @@ from widgets import later
 from widgets.callbacks import Messages, MessageState, guard
 from widgets.figure_card import FigureCard, FigureState, Spec
 from widgets.panel import Row
-from widgets.text import Markup, markup, show, table
+from widgets.text import Markup, markup, show
 from widgets.theme import WIDTHS, Page, bridge, current_page, style
 from widgets.what_if import WhatIfState
+from widgets.what_if_costs import costs
 
 if TYPE_CHECKING:
-    from workbench.experiments.what_if_model import Answer
+    from workbench.experiments.what_if_answer import Answer
 
 LOADING = ("task", "model", "head")
 FURTHER = ("train_size", "test_size", "max_length", "updates", "scoring_batches", "seed")
@@ -26,6 +27,24 @@ PER_LAYER = {"Remaining weights": "layer_density", "Weight norms": "weight_norms
 GAP = 16
 LOWEST = 0.01
 """The slider's lowest density."""
+
+
+READINGS = {
+    "layer_density": "The share of each matrix that is left. Chosen per layer it is the same "
+    "everywhere; one threshold for all spares some and empties others.",
+    "weight_norms": "Bright cells hold most of the weight that is left.",
+    "weight_distributions": "All weights above, those that are left below, each to its own "
+    "height: pruning by magnitude cuts the middle out, a random choice keeps the shape.",
+    "before_after": "Hollow with all weights, filled with those that are left: the longer the "
+    "line between them, the more that domain or language lost.",
+}
+
+
+class AtOnce(Spec):
+    """A figure of a model that was pruned and not retrained, which its words must not promise."""
+
+    def reading(self) -> str:
+        return READINGS[self.figure]
 
 
 class WhatIf(w.VBox):
@@ -52,7 +71,7 @@ class WhatIf(w.VBox):
         self.page = current_page()
         self.beside = beside(self.page)
         self.cards = {
-            name: FigureState(self.beside, self.messages, later=True, urgent=True)
+            name: FigureState(self.beside, self.messages, later=True)
             for name in ("layers", "weights", "scores")
         }
         self.start = _button("Load", "Loads the model and its data", "success")
@@ -60,7 +79,8 @@ class WhatIf(w.VBox):
         self.progress = show(Markup(""), "wb-progress")
         self.about = show(Markup(""))
         self.costs = show(Markup(""))
-        self.costs.add_class("wb-card")
+        for name in ("wb-card", "wb-costs"):
+            self.costs.add_class(name)
         self.layered = w.Dropdown(options=PER_LAYER, description="Per layer and module")
         self.layered.add_class("wb-control")
         self.figures = self._figures()
@@ -117,17 +137,21 @@ class WhatIf(w.VBox):
     # ---- what a person sees ----
 
     def _figures(self) -> w.Widget:
-        cards: list[w.Widget] = []
-        for state in self.cards.values():
-            card = FigureCard(state)
+        cards = {name: FigureCard(state) for name, state in self.cards.items()}
+        for card in cards.values():
             card.remove_class("wb-figure-place")  # half as wide as the page's figures
-            cards.append(card)
+        # Two stacks, not rows: a short card leaves no hole beside a tall one.
+        stacks = [
+            w.VBox([cards["layers"], cards["scores"]]), w.VBox([cards["weights"], self.costs])
+        ]  # fmt: skip
+        for stack in stacks:
+            stack.add_class("wb-column")
         columns = f"repeat(auto-fit, minmax(min(100%, {WIDTHS[0] + 30}px), 1fr))"
         layout = w.Layout(
-            display="none", grid_template_columns=columns, grid_gap=f"{GAP}px", overflow="visible",
-            width="100%", align_items="flex-start",
+            display="none", grid_template_columns=columns, grid_gap=f"0 {GAP}px",
+            overflow="visible", width="100%", align_items="flex-start",
         )  # fmt: skip
-        return w.GridBox([*cards, self.costs], layout=layout)
+        return w.GridBox(stacks, layout=layout)
 
     def _status(self, change: Any = None) -> None:
         state = self.state
@@ -202,14 +226,14 @@ def specs(answer: Answer, layered: str = "layer_density", loads: int = 0) -> dic
     """
     asked = (loads, answer.method, answer.density)
     shown: dict[str, Spec | None] = {
-        "layers": Spec(layered, answer.scalars, key=(*asked, layered)),
-        "weights": Spec("weight_distributions", answer.histograms, key=(*asked, "weights")),
+        "layers": AtOnce(layered, answer.scalars, key=(*asked, layered)),
+        "weights": AtOnce("weight_distributions", answer.histograms, key=(*asked, "weights")),
         "scores": None,
     }
     pruned = answer.scalars[answer.scalars["step"] == 1]
     if (pruned["name"] == answer.metric).any():
         options = {"metric": answer.metric, "phase": "before"}
-        shown["scores"] = Spec("before_after", answer.scalars, options, key=(*asked, "scores"))
+        shown["scores"] = AtOnce("before_after", answer.scalars, options, key=(*asked, "scores"))
     return shown
 
 
@@ -218,49 +242,6 @@ def words(answer: Answer) -> str:
     return (
         f"The score is that of {answer.about}. Nothing is retrained after pruning: iterative "
         "pruning, as the chapters do it, keeps far more."
-    )
-
-
-def costs(answer: Answer) -> Markup:
-    """What is saved, and what it costs: the dense model beside the pruned one."""
-    import pandas
-
-    frame = answer.scalars
-
-    def value(step: int, name: str, **labels: str) -> float:
-        rows = frame[(frame["step"] == step) & (frame["name"] == name)]
-        for label, wanted in labels.items():
-            rows = rows[rows[label] == wanted]
-        return float(rows["value"].mean())
-
-    def both(name: str, write: Any, **labels: str) -> tuple[str, str]:
-        return write(value(0, name, **labels)), write(value(1, name, **labels))
-
-    def time(step: int) -> str:
-        low, middle, high = (
-            1000 * value(step, "latency", quantile=q) for q in ("lower", "median", "upper")
-        )
-        return f"{middle:.1f} ms ({low:.1f} to {high:.1f})"
-
-    percent = "{:.1%}".format
-    score = percent if answer.metric in ("accuracy", "f1") else "{:.3f}".format
-    megabytes, millions = (lambda b: f"{b / 1e6:.1f} MB"), (lambda n: f"{n / 1e6:.1f} M")
-    rows = [
-        ("Remaining, of the prunable weights", *both("density", percent, scope="prunable")),
-        ("Remaining, of all parameters", *both("density", percent, scope="all")),
-        (f"{answer.metric.capitalize()}, mean", *both(answer.metric, score)),
-        ("Same answer as unpruned", *both("agreement", percent)),
-        ("File without zeros", *both("bytes", megabytes, form="sparse")),
-        ("Multiply-adds, zeros skipped", *both("multiply_adds", millions, kernel="skips zeros")),
-        ("Time of one text, median (quartiles)", time(0), time(1)),
-    ]
-    if not (pandas.unique(frame["name"]) == "agreement").any():
-        rows = [row for row in rows if not row[0].startswith("Same answer")]
-    return markup(
-        '<h3>What is saved</h3><p class="wb-reading">{}</p>{}',
-        "Zeros are not stored, so the file shrinks. Dense kernels multiply them all the same: the "
-        "time does not fall by pruning single weights.",
-        table(("", "all weights", answer.method), rows, caption="Dense and pruned"),
     )
 
 

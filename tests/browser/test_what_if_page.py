@@ -30,7 +30,7 @@ def test_a_model_is_loaded_and_follows_the_slider(
     visitor = visit().open(server.page(page_of_it))
     page = visitor.page
     assert "Press Load to begin" in page.inner_text(PANEL)
-    models = page.locator(f"{PANEL} select").nth(1)
+    models = page.locator(f"{PANEL} .wb-control select").nth(1)
     assert "tiny" in models.inner_text(), "a visitor chooses from a menu"
     page.click(f"{PANEL} button:text-is('Load')")
     page.wait_for_selector(".wb-run-loading")
@@ -51,7 +51,7 @@ def test_a_model_is_loaded_and_follows_the_slider(
     page.wait_for_function(f"document.querySelector('{PANEL} table').innerText.includes('31.')")
     page.wait_for_selector(".wb-run-ready")
 
-    page.select_option(f"{PANEL} select >> nth=3", label="random")
+    page.select_option(f"{PANEL} .wb-control select >> nth=3", label="random")
     page.wait_for_function(f"document.querySelector('{PANEL} table').innerText.includes('random')")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]

@@ -10,6 +10,7 @@ import torch
 
 from workbench import plotting
 from workbench.experiments.iterative_pruning import CRITERIA
+from workbench.experiments.probe import linear_probe
 from workbench.experiments.what_if import SCOPES, WhatIf
 from workbench.methods import pruning
 from workbench.observations import Progress
@@ -123,6 +124,29 @@ def test_a_probe_learns_what_the_encoder_tells_apart(loaded):
     assert "linear probe (no fine-tuned classifier)" in answer.about
     assert "20 test texts" in answer.about
     assert value(answer, 0, "accuracy") >= 0.5
+
+
+@pytest.mark.parametrize("held", [(0, 1), (0, 2), (0, 1, 2), (1,)])
+def test_a_probe_separates_what_is_separable_and_never_names_a_class_it_never_saw(held):
+    rng = np.random.default_rng(0)
+    labels = np.array(held)[np.arange(60) % len(held)]
+    hidden = 5 + rng.normal(size=(60, 4)).astype("float32")
+    hidden[:, 0] += 8 * labels
+    hidden[:, 3] = 1.0  # a unit that never changes
+    weight, bias = linear_probe(hidden, labels, 3)
+    assert weight.shape == (3, 4) and weight.dtype == np.float32
+    predicted = (hidden @ weight.T + bias).argmax(1)
+    assert (predicted == labels).mean() > 0.85
+
+
+def test_a_probe_of_values_is_a_line():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(200, 3)).astype("float32")
+    weight, bias = linear_probe(hidden, hidden @ [1.0, 2.0, 0.0] + 3, 1)
+    assert (
+        weight.shape == (1, 3) and np.corrcoef(hidden @ weight[0], hidden @ [1, 2, 0])[0, 1] > 0.99
+    )
+    assert bias[0] == pytest.approx(3, abs=0.2)
 
 
 def test_a_fine_tuned_head_says_so(settings):

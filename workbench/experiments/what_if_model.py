@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from torch import Tensor, nn
 from workbench.experiments.fine_tuning import split_arrays
 from workbench.experiments.text import Inputs, measure
 from workbench.experiments.what_if import SCOPES, WhatIf, last_value
+from workbench.experiments.what_if_answer import Answer, method_words
 from workbench.experiments.zero_shot_pruning import NEED_DATA
 from workbench.observations import Checkpoint, Progress, Scalar
 
 if TYPE_CHECKING:
-    import pandas
-
     from workbench.methods.pruning import Masks
 
 KEPT = 4
@@ -28,38 +26,6 @@ KEPT = 4
 BATCH = 16
 AT_ONCE = {"phase": "before"}
 """As in the records: what was measured right after pruning, before any retraining."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a question gave, as long frames: step 0 is the dense model, step 1 the pruned one.
-
-    ``scalars`` has the columns of the records (``step``, ``name``, ``value``, labels), so that
-    their figures draw it: the task's scores (``split`` test, ``phase`` before: not retrained),
-    ``agreement`` (share of test texts that get the dense model's answer), ``density``,
-    ``layer_density``, ``weight_norm``, ``latency`` (seconds; ``quantile``), ``bytes`` (``form``:
-    dense or sparse) and ``multiply_adds`` (``kernel``: dense, or one that skips zeros).
-    ``histograms`` is what ``weight_distributions`` draws. ``metric`` is the task's first score.
-    """
-
-    criterion: str
-    scope: str
-    density: float
-    metric: str
-    about: str
-    scalars: pandas.DataFrame
-    histograms: pandas.DataFrame
-
-    @property
-    def method(self) -> str:
-        """Criterion and scope in words."""
-        return method_words(self.criterion, self.scope)
-
-
-def method_words(criterion: str, scope: str) -> str:
-    """``("lamp", "global")`` -> ``"lamp, global"``."""
-    words = {"layer": "per layer", "global": "global", "row": "per row"}
-    return f"{criterion.replace('_', ' ')}, {words[scope]}"
 
 
 class LoadedModel:
@@ -79,15 +45,25 @@ class LoadedModel:
     # ---- the head ----
 
     def fit_probe(self) -> Iterator[Progress]:
-        """Fit the head on the frozen encoder's representations of the training texts."""
+        """Fit the head on the frozen encoder's representations of the training texts.
+
+        Raises:
+            ValueError: the task labels words.
+        """
         from threadpoolctl import threadpool_limits
 
-        from workbench.experiments.inputs import predict
+        from workbench.experiments.inputs import EncodedWords, predict
+        from workbench.experiments.probe import linear_probe
 
+        if isinstance(self.inputs.train, EncodedWords):
+            raise ValueError(
+                f"{self.settings.task} labels every word, and a probe reads whole texts; choose "
+                "head = 'fine-tuned'."
+            )
         _, hidden = predict(self.model, self.inputs.train)
         yield Progress(2, 4, "fitting the probe")
         with threadpool_limits(1, user_api="blas"):
-            weight, bias = _probe(hidden, self.inputs.train.labels, self.inputs.classes)
+            weight, bias = linear_probe(hidden, self.inputs.train.labels, self.inputs.classes)
         head: Any = self.model.classifier
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))
@@ -310,28 +286,3 @@ class LoadedModel:
         about = f"{self.about}; {len(self.inputs.test)} test texts in all"
         scalars, histograms = pandas.DataFrame(told), pandas.concat(ridges, ignore_index=True)
         return Answer(*question, metric, about, scalars, histograms)
-
-
-def _probe(hidden: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (classes, hidden) and biases (classes,) of a regularised linear model."""
-    from sklearn.linear_model import LogisticRegression, Ridge  # a second or two, the first time
-
-    mean, scale = hidden.mean(0), hidden.std(0)
-    scale = np.where(scale > 1e-6, scale, 1.0)  # some encoders have units that never change
-    z = (hidden - mean) / scale
-    if classes == 1:
-        line = Ridge(alpha=len(z) / 10).fit(z, labels)
-        weight, bias = line.coef_.reshape(1, -1), np.reshape(line.intercept_, 1)
-    else:
-        held = np.unique(labels)
-        weight, bias = np.zeros((classes, z.shape[1])), np.full(classes, -20.0)
-        if len(held) < 2:
-            bias[held] = 0.0
-        else:
-            fitted = LogisticRegression(C=0.01, max_iter=1000).fit(z, labels)
-            two = len(held) == 2  # then there is one row, for the second class
-            weight[held] = np.vstack([-fitted.coef_, fitted.coef_]) / 2 if two else fitted.coef_
-            offset = fitted.intercept_
-            bias[held] = np.concatenate([-offset, offset]) / 2 if two else offset
-    weight = weight / scale
-    return weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)

@@ -41,10 +41,10 @@ def plot_before_after(
     color = look.blue
     ax.hlines(rows, table["pruned"], table["dense"], color=look.muted, linewidth=1.2)
     dense = ax.plot(
-        table["dense"], rows, "o", color=color, markerfacecolor="none", markersize=8,
+        table["dense"], rows, "o", color=color, markerfacecolor="none", markersize=10,
         markeredgewidth=1.6,
     )[0]  # fmt: skip
-    pruned = ax.plot(table["pruned"], rows, "D", color=color, markersize=6)[0]
+    pruned = ax.plot(table["pruned"], rows, "D", color=color, markersize=5)[0]
     ax.set_yticks(rows)
     ax.set_yticklabels([layout.safe(words.language(name)) for name in table.index])
     ax.set_ylim(-0.6, len(table) - 0.4)
