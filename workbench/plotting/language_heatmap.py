@@ -70,10 +70,10 @@ def plot_language_heatmap(
         for place in (0.5, shape[1] - 1.5):
             ax.axvline(place, color=look.background, linewidth=3)
         layout.panel_title(ax, title, theme)
-    if not fits:
-        heatmap.colorbar(image, axes, words.scalar(metric), theme)
-    unit = "%" if words.is_fraction(metric) else "times 100"
     what = words.scalar(metric) + (" lost since before pruning" if show == "lost" else "")
+    if not fits:
+        heatmap.colorbar(image, axes, what, theme, percent=words.is_fraction(metric))
+    unit = "%" if words.is_fraction(metric) else "times 100"
     unit = "percentage points" if unit == "%" and show == "lost" else unit
     if owned:
         told = f"{what}, {unit}, {split}; {seeds}; at: remaining weights"
