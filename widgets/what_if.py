@@ -20,7 +20,7 @@ from traitlets.log import get_logger
 from widgets import live
 from widgets.panel import PanelState
 from workbench.experiments.what_if import QUESTION, WhatIf, in_words
-from workbench.observations import Progress
+from workbench.observations import Observation, Progress
 
 if TYPE_CHECKING:
     from workbench.experiments.what_if_model import LoadedModel
@@ -221,7 +221,7 @@ class WhatIfState(HasTraits):
                 else:
                     self.answer = step
 
-    def _load_steps(self, wanted: WhatIf) -> Generator[Progress, None, LoadedModel]:
+    def _load_steps(self, wanted: WhatIf) -> Generator[Observation, None, LoadedModel]:
         if wanted.head == "probe":
             return (yield from wanted.loading())
         from workbench.records import default_store

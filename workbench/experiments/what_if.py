@@ -21,7 +21,7 @@ from workbench.experiments.fine_tuning import FineTuning
 from workbench.experiments.iterative_pruning import CRITERIA, _last_checkpoint
 from workbench.experiments.text import ENCODER_NAMES, TASK_NAMES
 from workbench.experiments.zero_shot_pruning import NEED_DATA
-from workbench.observations import Checkpoint, Progress
+from workbench.observations import Checkpoint, Observation, Progress
 
 if TYPE_CHECKING:
     from workbench.experiments.what_if_model import LoadedModel
@@ -146,7 +146,7 @@ class WhatIf(Experiment):
 
     def loading(
         self, tuned: Checkpoint | None = None, trained: FineTuning | None = None
-    ) -> Generator[Progress, None, LoadedModel]:
+    ) -> Generator[Observation, None, LoadedModel]:
         """Load data and model, and make the head; yields progress, returns the loaded model.
 
         Args:
@@ -162,7 +162,7 @@ class WhatIf(Experiment):
 
     def _loading(
         self, tuned: Checkpoint | None, trained: FineTuning | None
-    ) -> Generator[Progress, None, LoadedModel]:
+    ) -> Generator[Observation, None, LoadedModel]:
         yield Progress(0, 4, "reading the data and the model")
         source = trained or self.fine_tuning()
         if self.head == "fine-tuned" and tuned is None:
