@@ -70,6 +70,13 @@ def test_chapter_11_is_there_in_full() -> None:
     assert not [name for name in wanted if name not in named]
 
 
+def test_chapter_9_is_there_in_full() -> None:
+    named = " ".join(row["Thesis"] for row in rows())
+    wanted = [f"Equation 9.{n}" for n in range(1, 8)]
+    wanted += ["9.1, 9.3, 9.4, 9.5", "9.2, 9.5", "9.6, 9.7", "Figure 9.8", "Table 9.1"]
+    assert not [name for name in wanted if name not in named]
+
+
 def test_no_line_is_empty() -> None:
     assert not [row for row in rows() if not (row["Thesis"] and row["What"])]
 
