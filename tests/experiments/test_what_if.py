@@ -11,7 +11,7 @@ import torch
 from workbench import plotting
 from workbench.experiments.iterative_pruning import CRITERIA
 from workbench.experiments.probe import linear_probe
-from workbench.experiments.what_if import SCOPES, WhatIf
+from workbench.experiments.what_if import SCOPES, WhatIf, in_words
 from workbench.methods import pruning
 from workbench.observations import Progress
 
@@ -182,6 +182,15 @@ def test_a_model_of_ones_own_comes_from_a_folder(settings, tmp_path):
 def test_what_cannot_be_loaded_is_said_with_the_way_out(settings, changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(settings, **changes).load()
+
+
+def test_what_a_source_says_is_said_and_other_errors_stay_what_they_are():
+    from workbench.sources.errors import NoNetwork
+
+    with pytest.raises(ValueError, match="no network; try again"), in_words():
+        raise NoNetwork("no network; try again")
+    with pytest.raises(RuntimeError, match="out of memory"), in_words():
+        raise RuntimeError("out of memory")
 
 
 @pytest.mark.parametrize(

@@ -188,11 +188,13 @@ class WhatIf(Experiment):
 @contextmanager
 def in_words() -> Iterator[None]:
     """What cannot be had is a wrong setting, to whoever typed it: raised as a ``ValueError``."""
-    from workbench.sources.errors import SourceError
-
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, SourceError) as error:
+    except (FileNotFoundError, NotADirectoryError, RuntimeError) as error:
+        # Sources are two floors down, so their errors are known by name.
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if isinstance(error, RuntimeError) and "SourceError" not in kinds:
+            raise
         raise ValueError(str(error)) from error
 
 
