@@ -63,9 +63,13 @@ def fisher(
     Returns:
         Parameter name -> tensor, at least 0.
     """
-    per = "example" if per_example else "batch"
     _, means = mean_over_examples(
-        model, batches, prunable, loss, of=lambda gradient, _: gradient.square(), per=per
+        model,
+        batches,
+        prunable,
+        loss,
+        of=lambda gradient, _: gradient.square(),
+        per="example" if per_example else "batch",
     )
     return means
 
