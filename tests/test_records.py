@@ -153,6 +153,19 @@ def test_export_with_checkpoints_and_unfinished_ones(tmp_path: Path, store: Stor
         store.export(store.find(), tmp_path / "to")
 
 
+def test_export_takes_the_arrays_that_are_asked_for(tmp_path: Path, store: Store) -> None:
+    record = store.collect(Counting(3))
+    store.export([record], tmp_path / "all")
+    store.export([record], tmp_path / "first", keep=lambda record, array: array.step == 0)
+    store.export([record], tmp_path / "none", keep=lambda record, array: False)
+    whole, first, none = (
+        Store(tmp_path / name).get(record.key) for name in ("all", "first", "none")
+    )
+    assert len(whole.arrays()) == len(record.arrays()) > len(first.arrays()) > 0
+    assert {a.step for a in first.arrays()} == {0} and none.arrays() == []
+    assert none.scalars().equals(whole.scalars())
+
+
 def test_find_narrows_by_settings_and_names_a_wrong_one(store: Store) -> None:
     for seed in range(3):
         store.collect(Counting(2, seed=seed))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.observations import Checkpoint, Observation, Progress
+from workbench.observations import Array, Checkpoint, Observation, Progress
 from workbench.records import files, locks, ranks
 from workbench.records.errors import RecordError, UnknownRecord, read_only, writing
 from workbench.records.index import Index
@@ -171,11 +171,14 @@ class Store:
         records: Iterable[Record],
         destination: str | os.PathLike[str],
         checkpoints: bool = False,
+        *,
+        keep: Callable[[Record, Array], bool] | None = None,
     ) -> list[str]:
         """Copy finished ``records`` to the store at ``destination``; returns their keys.
 
         Each is read and verified first. Without ``checkpoints`` they are left behind (they are
-        large; whoever continues from a teacher without one trains it again).
+        large; whoever continues from a teacher without one trains it again). ``keep(record,
+        array)`` says which arrays go along; all do by default.
         """
         records = list(records)
         if unfinished := [r.key for r in records if r.status != "finished"]:
@@ -184,13 +187,20 @@ class Store:
         names = (files.SCALARS, files.ARRAYS, *([files.CHECKPOINT] if checkpoints else []))
         with writing(root):
             for record in records:
-                record.table(), record.arrays()
+                record.table()
+                arrays = [a for a in record.arrays() if keep is None or keep(record, a)]
                 folder = root / record.key
                 folder.mkdir(parents=True, exist_ok=True)
-                for name in (*names, files.RECORD):  # the description last: it makes the record
+                for name in names:
                     if (record.folder / name).exists():
                         with files.replacing(folder / name) as temporary:
                             shutil.copyfile(record.folder / name, temporary)
+                details = files.read_json(record.folder / files.RECORD)
+                if len(arrays) < details.get("arrays", 0):
+                    files.write_arrays(folder / files.ARRAYS, arrays)
+                    details["arrays"] = len(arrays)
+                # The description last: it makes the record.
+                files.write_json(folder / files.RECORD, details)
             Index(root, read_only=False).rebuild()
         return [record.key for record in records]
 
