@@ -79,10 +79,9 @@ def test_a_strong_regulariser_keeps_the_weights_near(experiment, form):
     assert distance(name[form], regulariser_weight=100.0) < 0.9 * distance("magnitude")
 
 
-@pytest.mark.parametrize("method", ["magnitude", "movement", "L0", "Cosine-MBP", "Taylor"])
-@pytest.mark.parametrize("every", [0, 1])
-def test_from_every_checkpoint_the_rest_is_the_same(experiment, measured, method, every):
-    e = experiment(method, checkpoint_every=every)
+@pytest.mark.parametrize("method", ["movement", "L0", "Cosine-MBP"])
+def test_from_every_checkpoint_the_rest_is_the_same(experiment, measured, method):
+    e = experiment(method, checkpoint_every=1)
     whole = list(e.run())
     places = [i for i, o in enumerate(whole) if isinstance(o, Checkpoint)]
     for place in places[:-1]:
