@@ -216,7 +216,9 @@ def test_fresh_runs_anew_and_another_store_can_be_named(capsys, store: Store, tm
 
 
 INTERRUPTED = f"""
-import sys
+import signal, sys
+# A background job inherits that the signal is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
 from counting import Walk
 from workbench import experiments

@@ -114,6 +114,10 @@ def thumbnail(path: Path) -> Markup:
         return Markup("")
     alt = f"A recorded result of {experiment}"
     if in_voila():  # the server has it drawn already
+        from workbench.records import default_store
+
+        if not default_store().find(experiment, status="finished"):
+            return Markup("")
         address = f"{os.environ.get('VOILA_BASE_URL', '/')}workbench/preview/{path.stem}"
         return markup('<img class="wb-thumb" alt="{}" data-address="{}">', alt, address)
     from widgets.explorer import ExplorerState

@@ -116,6 +116,7 @@ class FigureState(HasTraits):
     spec = Instance(Spec, allow_none=True)
     drawn = AnyTrait(None)
     title = Unicode("", help="Shown while there is no spec yet.")
+    absent = Unicode("", help="Why there is no picture and will be none.")
     draws = Int(0, help="How often something was really drawn.")
 
     def __init__(
@@ -136,10 +137,17 @@ class FigureState(HasTraits):
         self.page.observe(self._changed, ["theme", "width"])
 
     def prepare(self, make: Callable[[], Spec], title: str) -> None:
-        """Show what ``make`` returns; reading the records waits for its turn like drawing."""
+        """Show what ``make`` returns; reading the records waits for its turn like drawing.
+
+        A ``ValueError`` of ``make`` is the reader's to know: its text stands in the picture's
+        place.
+        """
 
         def prepared() -> None:
-            self.spec = make()
+            try:
+                self.spec = make()
+            except ValueError as error:
+                self.absent = str(error)
 
         self.title = title
         self._do(guard(prepared, self.messages))
@@ -185,7 +193,7 @@ class FigureCard(w.VBox):
         self.links = show(Markup(""))
         said = (Messages(state.messages),) if alone else ()
         self.children = (self.picture, *said, self.toggle, self.links)
-        state.observe(guard(self._show, state.messages), ["drawn", "spec", "title"])
+        state.observe(guard(self._show, state.messages), ["drawn", "spec", "title", "absent"])
         self.toggle.observe(guard(self._links, state.messages), "value")
         self._show()
 
@@ -193,6 +201,10 @@ class FigureCard(w.VBox):
         drawn, spec = self.state.drawn, self.state.spec
         title = spec.label() if spec else self.state.title
         self.layout.display = "" if title else "none"
+        if self.state.absent:
+            self.picture.value = markup("<h3>{}</h3><p>{}</p>", title, self.state.absent)
+            self.toggle.layout.display = "none"
+            return
         if drawn is None:
             waiting = '<h3>{}</h3><p class="wb-waiting" role="status">Drawing…</p>'
             self.picture.value = markup(waiting, title) if title else Markup("")

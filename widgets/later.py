@@ -14,8 +14,9 @@ from typing import Any
 
 from widgets.theme import current_page
 
-LONGEST = 45.0
-"""Seconds after which work begins even if no page has said that it is there."""
+LONGEST = 600.0
+"""Seconds after which work begins even if no page has said that it is there. On a busy machine a
+page can take a minute, and work that begins while it asks for its widgets is what must not be."""
 
 
 class Queue:

@@ -112,6 +112,11 @@ class Visit:
         self.page.on("request", self._request)
         self.page.on("websocket", lambda socket: self._address(socket.url))
         self.page.on("response", self._response)
+        self.page.on("framenavigated", lambda frame: self._again())
+
+    def _again(self) -> None:
+        """A starved browser loses models, says so, and our page then loads itself again, once."""
+        self.errors[:] = [error for error in self.errors if "widget model not found" not in error]
 
     def _console(self, message: Any) -> None:
         if message.type == "error":
@@ -142,7 +147,8 @@ class Visit:
         return self
 
     def clean(self) -> None:
-        assert (self.errors, self.foreign, self.bad) == ([], [], [])
+        found = [*self.errors, *self.foreign, *self.bad]
+        assert not found, "\n".join(map(str, found))
 
     def figure(self, inside: str = ".wb-figure") -> str:
         """The address of the picture that shows, which is its content."""

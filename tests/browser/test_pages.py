@@ -141,8 +141,9 @@ REAL = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 def test_every_notebook_is_clean(start: Start, visit: Visitor, real: Server, name: str) -> None:
     visitor = visit(address=real.address)
     visitor.page.goto(real.page(name), wait_until="commit", timeout=PATIENCE)
-    visitor.page.wait_for_selector(".wb-ready", state="attached", timeout=400_000)
-    visitor.page.wait_for_timeout(1000)
+    for _ in range(2):  # the second time if it had to load itself again
+        visitor.page.wait_for_selector(".wb-ready", state="attached", timeout=400_000)
+        visitor.page.wait_for_timeout(1000)
     assert "There was an error" not in visitor.page.inner_text("main")
     visitor.clean()
 
@@ -152,3 +153,22 @@ def real(start: Start) -> Server:
     """The repository's own notebooks, in the smoke profile."""
     folder = str(ROOT / "notebooks")
     return start(SERVE, "{port}", folder, "8", ready="/voila/static/voila.js")
+
+
+def test_a_page_that_lost_a_model_loads_itself_again_once(visit: Visitor, server: Server) -> None:
+    visitor = visit()
+    visitor.open(server.page(CHAPTER))
+    lose = """() => {
+        window.before = true;
+        const node = document.createElement("div");
+        node.className = "jupyter-widgets";
+        node.textContent = "Error displaying widget: model not found";
+        document.querySelector("main").append(node);
+    }"""
+    with visitor.page.expect_navigation():
+        visitor.page.evaluate(lose)
+    visitor.page.wait_for_selector(".wb-ready", state="attached")
+    assert not visitor.page.evaluate("window.before")
+    visitor.page.evaluate(lose)
+    visitor.page.wait_for_timeout(2000)
+    assert visitor.page.evaluate("window.before"), "once, not for ever"

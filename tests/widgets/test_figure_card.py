@@ -89,6 +89,21 @@ def test_what_is_prepared_is_read_in_its_turn(
     assert "KeyError" in said.messages[0]
 
 
+def test_where_nothing_is_recorded_that_is_said(queue: later.Queue) -> None:
+    said = MessageState()
+    state = FigureState(current_page(), said, later=True)
+    card = FigureCard(state, alone=True)
+
+    def missing() -> Spec:
+        raise ValueError("There are no recorded runs of <it> yet.")
+
+    state.prepare(missing, "A title")
+    current_page().here = True
+    assert queue.wait(10)
+    assert "runs of &lt;it&gt; yet" in card.picture.value and "Drawing" not in card.picture.value
+    assert not said.messages
+
+
 def test_urgent_work_comes_first() -> None:
     queue, called = later.Queue(), []
     for name in "ab":

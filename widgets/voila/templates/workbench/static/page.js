@@ -103,6 +103,18 @@ const workbench = (() => {
     return Date.now() - readySince > 15000;
   }
 
+  // The widget manager gives a model two seconds. On a starved machine creating hundreds of them
+  // takes longer, and it then says that one is missing which is there: load the page again, once.
+  const BROKEN = "Error displaying widget: model not found";
+  function heal(main) {
+    if (![...$$(".jupyter-widgets", main)].some((node) => node.textContent === BROKEN)) return;
+    try {
+      if (sessionStorage.getItem("workbench-again")) return;
+      sessionStorage.setItem("workbench-again", "yes");
+      location.reload();
+    } catch { /* without storage it might never end */ }
+  }
+
   let waiting = 0;
   function changed() {
     waiting = 0;
@@ -114,6 +126,7 @@ const workbench = (() => {
     follow();
     preview();
     tell();
+    heal(main);
     if (settled(main)) {
       $("#wb-preview")?.remove();
       state("");
