@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from workbench.experiments.self_distilled_pruning import METHODS, SelfDistilledPruning
+from workbench.experiments.zero_shot_pruning import METHODS as ZERO_SHOT_METHODS
+from workbench.experiments.zero_shot_pruning import ZeroShotPruning
 from workbench.records import Store
 
 SWEEPS = (
@@ -12,6 +14,8 @@ SWEEPS = (
     dict(task="emoji_names", model="e5-small", test_size=30, teacher_updates=200),
 )
 SEEDS = (0, 1, 2)
+ZERO_SHOT_SEEDS = {"emoji_names": (0, 1, 2), "topics": (0, 1)}
+THESIS_METHODS = list(ZERO_SHOT_METHODS)[: list(ZERO_SHOT_METHODS).index("Frobenius-MBP") + 1]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,24 @@ def test_all_domains_and_languages_are_measured(store):
     tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
     counts = tested.groupby("task")["subset"].nunique()
     assert counts["sentiment"] == 4 and counts["emoji_names"] == 14
+
+
+@pytest.mark.parametrize("task", ZERO_SHOT_SEEDS)
+def test_the_thesis_methods_of_chapter_9_are_found_under_their_settings(store, task):
+    held = {record.key for record in store.find("zero-shot-pruning", status="finished")}
+    for method in THESIS_METHODS:
+        for seed in ZERO_SHOT_SEEDS[task]:
+            run = ZeroShotPruning.of_method(method, "recorded", seed=seed, task=task)
+            assert store.key(run) in held, (method, seed)
+
+
+def test_chapter_9_is_measured_in_every_language_at_nine_densities(store):
+    frame = store.scalars(store.find("zero-shot-pruning", method="magnitude", seed=0))
+    tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
+    counts = tested.groupby("task")[["subset", "step"]].nunique()
+    assert counts.loc["emoji_names"].tolist() == [14, 9]
+    assert counts.loc["topics"].tolist() == [7, 9]
+    assert frame[frame["name"] == "retrieval"]["language"].nunique() == 13
 
 
 def test_they_are_small_and_hold_no_checkpoints(root: Path):
