@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from workbench import plotting
-from workbench.experiments.iterative_pruning import CRITERIA
 from workbench.experiments.probe import linear_probe
-from workbench.experiments.what_if import SCOPES, WhatIf, in_words
+from workbench.experiments.scoring import CRITERIA, SCOPES
+from workbench.experiments.what_if import WhatIf, in_words
 from workbench.methods import pruning
 from workbench.observations import Progress
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from workbench.experiments.base import setting
 from workbench.experiments.fine_tuning import FineTuning, split_arrays
+from workbench.experiments.scoring import CRITERIA
 from workbench.experiments.text import Inputs, TextExperiment
 from workbench.observations import Checkpoint, Observation, Progress
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
     from workbench.experiments.pruning_run import PruningRun
 
-CRITERIA = (
-    "random", "magnitude", "gradient", "taylor", "lookahead", "lamp", "movement", "wanda", "snip",
-    "synflow", "fisher", "optimal_brain_damage",
-)  # fmt: skip
 PRUNED: Mapping[str, tuple[Any, ...]] = {"criterion": CRITERIA}
 
 
@@ -132,7 +129,7 @@ class IterativePruning(TextExperiment):
         self, resume: Checkpoint | None = None, teacher: Checkpoint | None = None
     ) -> Iterator[Observation]:
         if teacher is None:
-            teacher = yield from _last_checkpoint(self.requirements()["teacher"].run())
+            teacher = yield from last_checkpoint(self.requirements()["teacher"].run())
         inputs, model = self.inputs()
         yield from self.begin(inputs, model, split_arrays(teacher)["model"]).observe(resume)
 
@@ -141,7 +138,7 @@ class IterativePruning(TextExperiment):
         raise NotImplementedError
 
 
-def _last_checkpoint(
+def last_checkpoint(
     observations: Iterator[Observation],
 ) -> Generator[Observation, None, Checkpoint]:
     """Pass progress on; return the last checkpoint (for runs without a store)."""

@@ -1,6 +1,6 @@
 """The loop of iterative pruning: prune, measure at once, retrain, measure again, and so on.
 
-An experiment says which weights go (:meth:`PruningRun.masks_for`), what is minimised while
+An experiment says which weights go (:meth:`PruningRun.scores`), what is minimised while
 retraining (:meth:`PruningRun.terms`) and what else is measured (:meth:`PruningRun.compared`).
 Everything else is the same, so that what differs in the results is the method.
 """
@@ -17,7 +17,7 @@ from workbench.experiments.text import Inputs, measure
 from workbench.observations import Array, Checkpoint, Observation, Progress, Scalar
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from workbench.experiments.training import Phase
     from workbench.methods.pruning import Masks
@@ -53,9 +53,16 @@ class PruningRun:
 
     # ---- what an experiment says for itself ----
 
-    def masks_for(self, step: int, density: float) -> Masks:
-        """The masks of pruning step ``step``, none of which brings a weight back."""
-        raise NotImplementedError
+    def scores(self, step: int) -> Mapping[str, Tensor]:
+        """What each weight is worth at pruning step ``step``."""
+        from workbench.experiments import scoring
+        from workbench.experiments.training import derive
+
+        e = self.experiment
+        seed = derive(e.seed, "random mask", step)
+        return scoring.scores(
+            self.student, e.criterion, seed=seed, batches=lambda: self._scoring_batches(step)
+        )
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Weighted terms of the objective of retraining; their sum is minimised."""
@@ -131,19 +138,20 @@ class PruningRun:
 
     def _prune(self, step: int, density: float) -> None:
         """Remove weights until ``density`` of the prunable ones is left; none comes back."""
-        if self.experiment.criterion != "none":
-            self.masks = self.masks_for(step, density)
+        from workbench.experiments.scoring import choose
+
+        e = self.experiment
+        if e.criterion != "none":
+            self.masks = choose(self.scores(step), e.scope, density, within=self.masks)
             self.masks.apply(self.student)
 
-    def random_scores(self, step: int) -> dict[str, Any]:
-        """Scores by chance, from the experiment's seed and the step."""
-        import torch
+    def _scoring_batches(self, step: int) -> Iterator[dict[str, Tensor]]:
+        """The training batches that a criterion with data reads, drawn anew at each step."""
+        from workbench.experiments.training import batches
 
-        from workbench.experiments.training import derive
-        from workbench.methods import pruning
-
-        seed = derive(self.experiment.seed, "random mask", step)
-        return pruning.random(self.student, generator=torch.Generator().manual_seed(seed))
+        e = self.experiment
+        cut = batches(self.inputs.train.lengths, e.batch_size, e.seed, "scoring", step)
+        return (self.rows(indices) for indices in cut[: e.scoring_batches])
 
     def _loss(self, model: nn.Module, batch: Mapping[str, Any]) -> Any:
         import torch

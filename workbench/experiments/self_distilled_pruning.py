@@ -20,7 +20,6 @@ from workbench.observations import Observation, Scalar
 if TYPE_CHECKING:
     from torch import nn
 
-    from workbench.methods.pruning import Masks
 
 METHODS: Mapping[str, Mapping[str, str]] = {
     "none": {"criterion": "none", "loss": "none"},
@@ -176,18 +175,6 @@ class _Run(PruningRun):
             beta=experiment.beta_cos if experiment.loss == "cos" else experiment.beta,
             off_diagonal=experiment.off_diagonal,
         )
-
-    def masks_for(self, step: int, density: float) -> Masks:
-        from workbench.methods import pruning
-
-        e = self.experiment
-        scores = (
-            self.random_scores(step)
-            if e.criterion == "random"
-            else dict(pruning.magnitude(self.student))
-        )
-        make = pruning.Masks.globally if e.scope == "global" else pruning.Masks.layerwise
-        return make(scores, density, within=self.masks)
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Weighted terms of the objective; the teacher in evaluation mode, without gradients."""

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.experiments.base import Experiment, setting
 from workbench.experiments.fine_tuning import FineTuning
-from workbench.experiments.iterative_pruning import CRITERIA, _last_checkpoint
+from workbench.experiments.iterative_pruning import last_checkpoint
+from workbench.experiments.scoring import CRITERIA, NEED_DATA
 from workbench.experiments.text import ENCODER_NAMES, TASK_NAMES
-from workbench.experiments.zero_shot_pruning import NEED_DATA
 from workbench.observations import Checkpoint, Observation, Progress
 
 if TYPE_CHECKING:
     from workbench.experiments.what_if_model import LoadedModel
 
-SCOPES = ("layer", "global", "row")
 QUESTION = ("criterion", "scope", "density")
 """The settings that may change without loading anything again."""
 
@@ -166,7 +165,7 @@ class WhatIf(Experiment):
         yield Progress(0, 4, "reading the data and the model")
         source = trained or self.fine_tuning()
         if self.head == "fine-tuned" and tuned is None:
-            tuned = yield from _last_checkpoint(source.run())
+            tuned = yield from last_checkpoint(source.run())
         from workbench.experiments.what_if_model import LoadedModel  # torch loads here
 
         source = dataclasses.replace(

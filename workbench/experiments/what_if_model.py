@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workbench.experiments import scoring
 from workbench.experiments.fine_tuning import split_arrays
 from workbench.experiments.text import Inputs, measure
-from workbench.experiments.what_if import SCOPES, WhatIf, last_value
+from workbench.experiments.what_if import WhatIf, last_value
 from workbench.experiments.what_if_answer import Answer, method_words
-from workbench.experiments.zero_shot_pruning import NEED_DATA
 from workbench.observations import Checkpoint, Progress, Scalar
 
 if TYPE_CHECKING:
@@ -92,35 +92,18 @@ class LoadedModel:
         Raises:
             ValueError: no such criterion, or it is not defined for this model.
         """
-        from workbench.methods import pruning
-
-        known: Any = WhatIf.__dataclass_fields__["criterion"].metadata["choices"]
-        if criterion not in known:
-            raise ValueError(f"criterion = {criterion!r} is not one of {', '.join(known)}.")
         if criterion in self._scores:
             self._scores[criterion] = self._scores.pop(criterion)  # the latest is last
             return self._scores[criterion]
-        score: Any = getattr(pruning, criterion)
-        if criterion == "random":
-            generator = torch.Generator().manual_seed(self.settings.seed)
-            found = score(self.model, generator=generator)
-        elif criterion in NEED_DATA:
-            found = score(self.model, self._batches())
-        else:
-            found = score(self.model)
+        seed = self.settings.seed
+        found = scoring.scores(self.model, criterion, seed=seed, batches=self._batches)
         self._scores = dict([*self._scores.items(), (criterion, found)][-KEPT:])
         return found
 
     def masks(self, criterion: str, scope: str, density: float) -> Masks:
         """Which weights stay, at an exact density."""
-        from workbench.methods.pruning import Masks
-
-        if scope not in SCOPES:
-            raise ValueError(f"scope = {scope!r} is not one of {', '.join(SCOPES)}.")
-        scores = self.scores(criterion)
-        if scope == "row":
-            return Masks.rowwise(scores, density, outputs=int(self._transposed()))
-        return (Masks.globally if scope == "global" else Masks.layerwise)(scores, density)
+        outputs = int(self._transposed())
+        return scoring.choose(self.scores(criterion), scope, density, outputs=outputs)
 
     @contextmanager
     def pruned(self, masks: Masks) -> Iterator[nn.Module]:

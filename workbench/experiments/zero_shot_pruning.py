@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from workbench.experiments.base import setting
 from workbench.experiments.iterative_pruning import PRUNED, IterativePruning
+from workbench.experiments.scoring import CRITERIA, NEED_DATA
 from workbench.experiments.text import Inputs
 
 if TYPE_CHECKING:
@@ -63,9 +64,6 @@ thesis's 5e-4, a tenth of the task's, on e5 at 31% of the weights. At that same 
 term would have a thousandth of the task's gradient, and the cosines have no printed weight.
 """
 
-NEED_DATA = (
-    "gradient", "taylor", "movement", "wanda", "snip", "fisher", "optimal_brain_damage",
-)  # fmt: skip
 ALIGNED = ("cosine", "layer_cosine", "frobenius")
 
 
@@ -144,12 +142,12 @@ class ZeroShotPruning(IterativePruning):
         ),
     }
 
-    criterion: Literal[
-        "none", "random", "magnitude", "gradient", "taylor", "lookahead", "lamp", "movement",
-        "wanda", "snip", "synflow", "fisher", "optimal_brain_damage",
-    ] = setting(
-        "magnitude", "Which weights go first; none: the unpruned control.", group="Method"
-    )  # fmt: skip
+    criterion: str = setting(
+        "magnitude",
+        "Which weights go first; none: the unpruned control.",
+        choices=("none", *CRITERIA),
+        group="Method",
+    )
     scope: Literal["layer", "global", "row"] = setting(
         "layer",
         "The same share of every layer, of every output unit (row), or one threshold for all.",

@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.experiments.pruning_run import PruningRun
 from workbench.experiments.text import Inputs
-from workbench.experiments.zero_shot_pruning import ALIGNED, NEED_DATA, ZeroShotPruning
+from workbench.experiments.zero_shot_pruning import ALIGNED, ZeroShotPruning
 from workbench.observations import Observation, Scalar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from workbench.experiments.training import Phase
-    from workbench.methods.pruning import Masks
 
 FINE_TUNED = 0.1
 """Share of the peak learning rate that plain fine-tuning after pruning keeps, constant."""
-
-SIGNS = 4
-"""Random sign vectors a batch in the Hessian diagonal of optimal brain damage."""
 GATES_FASTER = 500.0
 """Learning rate of L0 gates over that of the weights: log-odds move by units, not by 1e-4."""
 
@@ -60,42 +56,13 @@ class ZeroShotRun(PruningRun):
             # Their draws come from torch's own generator, which the loop seeds for each update.
             self.gates = HardConcreteGates(self.student)
 
-    def masks_for(self, step: int, density: float) -> Masks:
-        from workbench.methods.pruning import Masks
-
-        e = self.experiment
-        make = {"layer": Masks.layerwise, "global": Masks.globally, "row": Masks.rowwise}[e.scope]
-        return make(self._importance(step), density, within=self.masks)
-
-    def _importance(self, step: int) -> Mapping[str, Tensor]:
-        """What each weight is worth to the criterion."""
-        import torch
-
-        from workbench.experiments.training import derive
-        from workbench.methods import pruning
-
-        e = self.experiment
-        if e.criterion == "random":
-            return self.random_scores(step)
-        if self.gates is not None and e.criterion == "magnitude":
+    def scores(self, step: int) -> Mapping[str, Tensor]:
+        magnitude = self.experiment.criterion == "magnitude"
+        if self.gates is not None and magnitude:
             return self.gates.scores(by="probability")
         if self.movement is not None and step > 1:
             return self.movement.scores()  # of all retraining so far
-        criterion = getattr(pruning, e.criterion)
-        if e.criterion not in NEED_DATA:
-            return criterion(self.student)
-        options = {}
-        if e.criterion == "optimal_brain_damage":
-            seed = derive(e.seed, "signs", step)
-            options = {"generator": torch.Generator().manual_seed(seed), "samples": SIGNS}
-        return criterion(self.student, self._scoring_batches(step), **options)
-
-    def _scoring_batches(self, step: int) -> Iterator[dict[str, Tensor]]:
-        from workbench.experiments.training import batches
-
-        e = self.experiment
-        cut = batches(self.inputs.train.lengths, e.batch_size, e.seed, "scoring", step)
-        return (self.rows(indices) for indices in cut[: e.scoring_batches])
+        return super().scores(step)
 
     def _prune(self, step: int, density: float) -> None:
         import torch
