@@ -256,7 +256,9 @@ def test_settings_and_layers_that_are_refused():
     with pytest.raises(ValueError, match="one below 0 and one above 1"):
         HardConcreteGates(layer, stretch=(0, 1))
     gates = HardConcreteGates(layer)
-    with pytest.raises(ValueError, match="'weight' has gates already; detach"):
+    with pytest.raises(
+        ValueError, match="'weight' has HardConcreteGates already; remove the first"
+    ):
         HardConcreteGates(layer)
     gates.detach()
     HardConcreteGates(layer)

@@ -76,8 +76,7 @@ def cosine(
         TypeError: the reference is neither a module nor a mapping.
     """
     layers = correlations(model, reference, absolute=absolute, masks=masks, prunable=prunable)
-    mean = torch.stack(list(layers.values())).mean()
-    return mean if printed_sign else 1 - mean
+    return _to_minimise(layers, printed_sign)
 
 
 def layer_cosine(
@@ -101,6 +100,10 @@ def layer_cosine(
     layers = correlations(
         model, reference, layerwise=True, absolute=absolute, masks=masks, prunable=prunable
     )
+    return _to_minimise(layers, printed_sign)
+
+
+def _to_minimise(layers: Mapping[str, Tensor], printed_sign: bool) -> Tensor:
     mean = torch.stack(list(layers.values())).mean()
     return mean if printed_sign else 1 - mean
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from workbench.methods.gradient_dropout.rates import check_rate
 from workbench.methods.pruning.linear import owners
 from workbench.methods.pruning.prunable import Rule, prunable_parameters, unwrap
+from workbench.methods.reweighting import reweight
 
 
 class Mixout:
@@ -74,15 +74,7 @@ class Mixout:
                     "give the state_dict of the pretrained model"
                 )
         self.reference = {n: given[n].detach().to(w, copy=True) for n, w in self._weights.items()}
-        self._handles = []
-        for name, modules in layers.items():
-            for module in modules:
-                if any(isinstance(h, _Mix) for h in module._forward_pre_hooks.values()):
-                    self.remove()
-                    raise ValueError(f"{name!r} has Mixout already; remove() that first")
-                self._handles.append(module.register_forward_pre_hook(_Mix(self, name)))
-                # Also after a call that failed, or the layer would keep a mixed weight.
-                self._handles.append(module.register_forward_hook(_Restore(), always_call=True))
+        self._handles = reweight(layers, self._mixed, self)
 
     def remove(self) -> None:
         """Take it off the model, which keeps its own weights; safe to call twice."""
@@ -99,37 +91,5 @@ class Mixout:
         mixed = torch.where(kept, weight, start)
         return (mixed - self.p * start) / (1 - self.p)
 
-
-class _Mix:
-    """Hook before a layer's call: hides its weight behind the mixed one.
-
-    The mixture goes into the instance's ``__dict__``, which Python looks at before the module's
-    parameters, so that the parameter itself never moves.
-    """
-
-    def __init__(self, mixout: Mixout, name: str) -> None:
-        self.mixout, self.name = mixout, name
-
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        if module.training and self.mixout.p:
-            module.__dict__["weight"] = self.mixout.sample(self.name)
-
-    def __reduce__(self) -> tuple[type[_Inert], tuple[()]]:
-        return _Inert, ()
-
-
-class _Restore:
-    """Hook after a layer's call."""
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        module.__dict__.pop("weight", None)
-
-    def __reduce__(self) -> tuple[type[_Inert], tuple[()]]:
-        return _Inert, ()
-
-
-class _Inert:
-    """What a hook becomes in a copy of its model."""
-
-    def __call__(self, *args: Any) -> None:
-        pass
+    def _mixed(self, name: str, training: bool) -> Tensor | None:
+        return self.sample(name) if training and self.p else None

@@ -15,6 +15,8 @@ Pruning and AlignReg together are cosine-MBP or frobenius-MBP of chapter 9:
 
     align = AlignReg("cosine").towards(pretrained)
     Trainer(model=model, callbacks=[PruningCallback(steps), AlignRegCallback(align)], ...)
+
+Gradient dropout (chapter 10) has its callback in ``workbench.methods.gradient_dropout.trainer``.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workbench.methods.alignment import AlignReg
+from workbench.methods.callbacks import log, refuse_sharded
 from workbench.methods.pruning import Masks, finalize, magnitude
 from workbench.methods.pruning.prunable import Rule, unwrap
 from workbench.methods.self_distillation import SelfDistillation, task_loss
@@ -135,10 +138,7 @@ class PruningCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        # Other callbacks read ``logs``; the history was written just before this call.
-        for entry in (logs, state.log_history[-1] if state.log_history else None):
-            if entry is not None:
-                entry["density"] = self.densities[self._step]
+        log(state, logs, "density", self.densities[self._step])
 
     def on_train_end(
         self,
@@ -198,11 +198,11 @@ class AlignRegCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        if args.deepspeed or args.fsdp:
-            raise ValueError(
-                "AlignRegCallback adds to the gradients of whole parameters, which DeepSpeed and "
-                "FSDP split; override compute_loss there and add align(model) to the loss"
-            )
+        refuse_sharded(
+            args,
+            "AlignRegCallback adds to the gradients of",
+            "override compute_loss there and add align(model) to the loss",
+        )
         self.align, self._latest = self.align.to(args.device), None
 
     def on_step_begin(
@@ -226,9 +226,8 @@ class AlignRegCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        for entry in (logs, state.log_history[-1] if state.log_history else None):
-            if entry is not None and self._latest is not None:
-                entry["align"] = self._latest.item()
+        if self._latest is not None:
+            log(state, logs, "align", self._latest.item())
 
 
 class SelfDistillationTrainer(Trainer):

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from workbench.methods.callbacks import log, refuse_sharded
 from workbench.methods.gradient_dropout.dropout import GradientDropout
 
 
@@ -49,11 +50,11 @@ class GradientDropoutCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        if args.deepspeed or args.fsdp:
-            raise ValueError(
-                "gradient dropout masks gradients of whole parameters, which DeepSpeed and FSDP "
-                "split; train with data parallelism or on one device"
-            )
+        refuse_sharded(
+            args,
+            "gradient dropout masks gradients of",
+            "train with data parallelism or on one device",
+        )
         epochs = max(1, math.ceil(state.num_train_epochs))
         settings = {"seed": args.seed, "epochs": epochs, **self.settings}
         self.dropout = GradientDropout(kwargs["model"], **settings).attach(kwargs["optimizer"])
@@ -78,9 +79,8 @@ class GradientDropoutCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        for entry in (logs, state.log_history[-1] if state.log_history else None):
-            if entry is not None and self.dropout is not None:
-                entry["gradient_dropout"] = self.dropout.rate
+        if self.dropout is not None:
+            log(state, logs, "gradient_dropout", self.dropout.rate)
 
     def on_train_end(
         self,

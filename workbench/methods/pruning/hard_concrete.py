@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from workbench.methods.pruning.gradients import widen
 from workbench.methods.pruning.linear import owners
 from workbench.methods.pruning.prunable import Rule, prunable_parameters, unwrap
+from workbench.methods.reweighting import reweight
 
 
 class HardConcreteGates:
@@ -81,20 +82,12 @@ class HardConcreteGates:
         self.temperature, self.stretch, self.generator = temperature, stretch, generator
         self._weights = prunable_parameters(model, prunable)
         layers = owners(unwrap(model), self._weights, "The L0 gate")
-        for name, modules in layers.items():
-            if any(isinstance(h, _Gate) for m in modules for h in m._forward_pre_hooks.values()):
-                raise ValueError(f"{name!r} has gates already; detach() those first")
         start = math.log(1 - drop_rate) - math.log(drop_rate)
         self.log_alpha = {
             name: nn.Parameter(torch.full_like(widen(weight), start))
             for name, weight in self._weights.items()
         }
-        self._handles = []
-        for name, modules in layers.items():
-            for module in modules:
-                self._handles.append(module.register_forward_pre_hook(_Gate(self, name)))
-                # Also after a call that failed, or the layer would keep a gated weight.
-                self._handles.append(module.register_forward_hook(_Restore(), always_call=True))
+        self._handles = reweight(layers, self._gated, self)
 
     def parameters(self) -> list[nn.Parameter]:
         r""":math:`\ln \alpha` of every weight, for the optimizer (without weight decay)."""
@@ -209,37 +202,3 @@ class HardConcreteGates:
             )
         gate = self.sample(name) if training else self._clamp(torch.sigmoid(log_alpha))
         return weight * gate.to(weight.dtype)
-
-
-class _Gate:
-    """Hook before a layer's call: hides its weight behind the gated one.
-
-    The gated tensor goes into the instance's ``__dict__``, which Python looks at before the
-    module's parameters, so that the parameter itself never moves.
-    """
-
-    def __init__(self, gates: HardConcreteGates, name: str) -> None:
-        self.gates, self.name = gates, name
-
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        module.__dict__["weight"] = self.gates._gated(self.name, module.training)
-
-    def __reduce__(self) -> tuple[type[_Inert], tuple[()]]:
-        return _Inert, ()
-
-
-class _Restore:
-    """Hook after a layer's call."""
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        module.__dict__.pop("weight", None)
-
-    def __reduce__(self) -> tuple[type[_Inert], tuple[()]]:
-        return _Inert, ()
-
-
-class _Inert:
-    """What a hook becomes in a copy of its model, which has no gates."""
-
-    def __call__(self, *args: Any) -> None:
-        pass
