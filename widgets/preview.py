@@ -69,7 +69,10 @@ class Previews:
             if (name, theme, width) in self._drawn:
                 return
             try:
-                shown = self._explorer(self.experiments[name]).drawn(theme=theme, width=width)
+                explorer = self._explorer(self.experiments[name])
+                if explorer.empty:  # nothing is wrong: nothing was recorded
+                    return
+                shown = explorer.drawn(theme=theme, width=width)
             except Exception:
                 self.log.exception("no preview of %s", name)
                 return

@@ -297,3 +297,17 @@ def test_claims_tell_their_verdict_by_marker_too() -> None:
         plot_claims(data, task="x")
     with pytest.raises(ValueError, match="empty"):
         plot_claims(data.iloc[:0])
+
+
+def test_a_claim_at_a_density_has_a_title_in_words() -> None:
+    from workbench.plotting.claims import plot_claims
+
+    rows = [("Cosine-MBP", 0.02, 0.01, 0.03, "shows")]
+    data = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "verdict"])
+    data = data.assign(
+        claim="c", task="all", pairs=6, quantity="zero_shot at 31%", against="magnitude"
+    )
+    (ax,) = plot_claims(data, width=400)
+    titles = [text.get_text() for text in ax.texts] + [ax.get_title(loc="left"), ax.get_title()]
+    assert any(t.replace("\n", " ") == "zero-shot score, 31% of the weights" for t in titles)
+    assert "of 6 pairs" in ax.figure.texts[-1].get_text().replace("\n", " ")

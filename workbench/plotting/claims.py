@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.plotting import frames, layout, style
+from workbench.plotting import frames, layout, style, words
 
 COLUMNS = ["claim", "task", "mean", "low", "high", "pairs", "verdict"]
 
@@ -60,11 +60,12 @@ def plot_claims(
         ax.margins(x=0.1)
         style.dress(ax, theme)
         ax.xaxis.set_major_locator(style.MaxNLocator(4))
-        layout.panel_title(ax, TITLES.get(quantity, quantity), theme)
-    pairs = chosen["pairs"]
+        layout.panel_title(ax, _title(quantity), theme)
+    few, many = chosen["pairs"].min(), chosen["pairs"].max()
+    pairs = f"{many} pairs" if few == many else f"{few} to {many} pairs"
     layout.footnote(
         axes[0].figure,
-        f"Mean difference and 95% interval of {pairs.min()} to {pairs.max()} pairs (task and seed) "
+        f"Mean difference and 95% interval of {pairs} (task and seed) "
         "at high compression. Arrow right: the claim shows. Arrow left: the reverse does. Hollow: "
         "undecided.",
         theme,
@@ -74,17 +75,26 @@ def plot_claims(
 
 TITLES = {
     "score": "test score",
+    "zero_shot": "zero-shot score",
+    "share_kept": "share of the dense score that is kept",
     "snr": "signal-to-noise ratio",
     "mutual_information": "information about the teacher, nats",
     "recovery": "score regained by retraining",
 }
 
 
+def _title(quantity: str) -> str:
+    """``"zero_shot at 31%"`` -> ``"zero-shot score, 31% of the weights"``."""
+    name, _, density = quantity.partition(" at ")
+    title = TITLES.get(name, words.scalar(name))
+    return f"{title}, {density} of the weights" if density else title
+
+
 def describe_claims(data: pd.DataFrame, *, task: str | None = None, **_: Any) -> str:
     """How many claims show, are reversed, and stay undecided."""
     counts = _rows(data, task)["verdict"].value_counts()
-    words = {"shows": "show", "reversed": "are reversed", "undecided": "stay undecided"}
-    said = [f"{counts.get(verdict, 0)} {word}" for verdict, word in words.items()]
+    verdicts = {"shows": "show", "reversed": "are reversed", "undecided": "stay undecided"}
+    said = [f"{counts.get(verdict, 0)} {word}" for verdict, word in verdicts.items()]
     return f"Of {counts.sum()} claims, {said[0]}, {said[1]} and {said[2]}."
 
 
