@@ -24,6 +24,8 @@ from workbench.metrics.norms import (
     histograms,
     layer_weights,
     module_type,
+    tensor_histograms,
+    tensor_norms,
     weight_norms,
 )
 
@@ -154,6 +156,37 @@ def test_histograms_leave_out_removed_weights_unless_asked(bert):
     assert counts.sum() == 0 and np.isfinite(edges).all()
 
 
+def test_tensors_of_a_models_names_are_measured_like_the_model(bert):
+    with_gradients(bert)
+    weights = dict(bert.named_parameters())
+    gradients = {name: p.grad for name, p in weights.items() if p.grad is not None}
+    assert tensor_norms(weights) == weight_norms(bert)
+    assert tensor_norms(gradients) == gradient_norms(bert)
+    assert grid(weights) == grid(bert)
+    with torch.no_grad():
+        weights["encoder.layer.0.attention.self.query.weight"][:4] = 0
+    for found, expected in (
+        (tensor_histograms(weights), histograms(bert, surviving=False)),
+        (tensor_histograms(weights, nonzero=True), histograms(bert)),
+        (tensor_histograms(gradients), histograms(bert, "gradient", surviving=False)),
+    ):
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_how_far_the_weights_moved(bert):
+    before = {name: p.detach().clone() for name, p in bert.named_parameters()}
+    with torch.no_grad():
+        bert.encoder.layer[1].output.dense.weight[0, :3] += 2.0
+        bert.embeddings.word_embeddings.weight += 1.0  # not of a layer
+    moved = {name: p - before[name] for name, p in bert.named_parameters()}
+    norms = {(n.layer, n.module): n.norm for n in tensor_norms(moved)}
+    assert norms.pop((1, "output")) == pytest.approx(12**0.5) and set(norms.values()) == {0.0}
+    counts, edges = tensor_histograms(moved, nonzero=True)
+    assert counts.shape == (2, 6, 48) and counts.sum() == counts[1, 5].sum() == 3
+    assert edges[-1] == pytest.approx(8.0)  # of what is counted: 4 root-mean-squares of 2
+    assert tensor_histograms(moved, edges=edges)[0].sum() == 2 * (4 * 64 + 2 * 128)
+
+
 def test_half_precision_is_measured(bert):
     expected = [norm.norm for norm in weight_norms(bert)]
     found = [norm.norm for norm in weight_norms(bert.bfloat16())]
@@ -173,6 +206,10 @@ def test_bad_input_says_what_is_wrong(bert):
             histograms(bert, edges=np.array(edges))
     with pytest.raises(ValueError, match="LayerNorm has no weight matrix"):
         weight_norms(nn.LayerNorm(4))
+    with pytest.raises(ValueError, match="dict has no weight matrix"):
+        tensor_norms({"encoder.layer.0.output.dense.bias": torch.ones(2)})
+    with pytest.raises(ValueError, match="the value of 'layer.0.weight' holds NaN"):
+        tensor_norms({"layer.0.weight": torch.full((2, 2), torch.nan)})
     with torch.no_grad():
         bert.encoder.layer[1].output.dense.weight[0, 0] = torch.nan
     with pytest.raises(ValueError, match="the weight of 'encoder.layer.1.output.dense.weight'"):

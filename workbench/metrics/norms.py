@@ -1,4 +1,4 @@
-"""Norms and histograms of weights and gradients, by layer and by type of module.
+"""Norms and histograms of weights, gradients and any tensors, by layer and by type of module.
 
 One rule, :func:`module_type`, reads a parameter's name. It knows the names of BERT, RoBERTa,
 XLM-R, ELECTRA, ViT and DistilBERT; in other networks with numbered layers the module is named by
@@ -8,8 +8,8 @@ the rest of the parameter's name. Pass ``rule=`` to name them otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ MODULES = ("query", "key", "value", "attention output", "intermediate", "output"
 """The six weight matrices of a transformer encoder layer, in the order they are applied."""
 
 Place = tuple[int | None, str]
+Grid = tuple[tuple[int | None, ...], tuple[str, ...]]
 Rule = Callable[[str], Place]
+AnyTensor = TypeVar("AnyTensor", bound=Tensor)
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.(.+)$")
 _NAMES = (
@@ -59,17 +61,21 @@ def module_type(name: str) -> Place:
     return layer, rest
 
 
-def layer_weights(model: nn.Module, rule: Rule = module_type) -> list[tuple[Place, str, Tensor]]:
-    """((layer, module), name, parameter) of the weight matrices inside numbered layers, in order.
+def layer_weights(
+    model: nn.Module | Mapping[str, AnyTensor], rule: Rule = module_type
+) -> list[tuple[Place, str, AnyTensor]]:
+    """((layer, module), name, tensor) of the weight matrices inside numbered layers, in order.
 
-    Matrices are parameters of two or more dimensions called ``weight``: biases and layer norms are
-    left out, and so are embeddings, pooler and classifier, which lie outside the layers. A model
-    without numbered layers gives all its weight matrices, with layer None.
+    Of a model's parameters, or of a mapping from parameter names to tensors. Matrices have two or
+    more dimensions and are called ``weight``: biases and layer norms are left out, and so are
+    embeddings, pooler and classifier, which lie outside the layers. Without numbered layers all
+    weight matrices are given, with layer None. Raises ``ValueError`` where there is none.
     """
+    named = dict(model.named_parameters()) if isinstance(model, nn.Module) else model
     matrices = [
-        (rule(name), name, parameter)
-        for name, parameter in model.named_parameters()
-        if parameter.ndim >= 2 and name.split(".")[-1] == "weight"
+        (rule(name), name, tensor)
+        for name, tensor in named.items()
+        if tensor.ndim >= 2 and name.split(".")[-1] == "weight"
     ]
     inside = [entry for entry in matrices if entry[0][0] is not None]
     if not matrices:
@@ -85,8 +91,7 @@ def weight_norms(model: nn.Module, *, rule: Rule = module_type) -> list[Norm]:
 
     Raises ``ValueError`` naming the parameter that holds NaN or infinity.
     """
-    entries = _values(model, "weight", rule, surviving=False)
-    return [Norm(*place, _frobenius(values)) for place, values in entries]
+    return _norms(_values(model, "weight", rule, surviving=False))
 
 
 def gradient_norms(
@@ -98,8 +103,23 @@ def gradient_norms(
     matrix that no gradient reached has norm 0. Raises ``ValueError`` if none was reached, or a
     gradient holds NaN or infinity.
     """
-    entries = _values(model, "gradient", rule, surviving)
-    return [Norm(*place, _frobenius(values)) for place, values in entries]
+    return _norms(_values(model, "gradient", rule, surviving))
+
+
+def tensor_norms(tensors: Mapping[str, Tensor], *, rule: Rule = module_type) -> list[Norm]:
+    """Frobenius norm of each tensor that has the name of a weight matrix of the layers.
+
+        tensor_norms({name: now[name] - before[name] for name in now})     # how far each moved
+
+    Args:
+        tensors: parameter name -> tensor, such as updates, distances or merged adapters. Names
+            that :func:`layer_weights` leaves out of a model are left out here too.
+        rule: names layer and module.
+
+    Raises:
+        ValueError: there is no weight matrix, or one holds NaN or infinity.
+    """
+    return _norms(_checked(layer_weights(tensors, rule), "value"))
 
 
 def histograms(
@@ -121,28 +141,50 @@ def histograms(
     ``surviving=True`` leaves out removed weights (exactly 0) and their gradients, which would
     otherwise drown all else in one bin.
     """
-    layers, modules = grid(model, rule=rule)
-    entries = list(_values(model, what, rule, surviving))
+    return _histograms(_values(model, what, rule, surviving), grid(model, rule=rule), bins, edges)
+
+
+def tensor_histograms(
+    tensors: Mapping[str, Tensor],
+    *,
+    bins: int = 48,
+    edges: np.ndarray | None = None,
+    nonzero: bool = False,
+    rule: Rule = module_type,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`histograms`, of the tensors that :func:`tensor_norms` measures.
+
+    ``nonzero=True`` leaves out values that are exactly 0, such as the updates of weights that did
+    not move; of the weights of a model this is its ``surviving=True``.
+    """
+    entries = _checked(layer_weights(tensors, rule), "value")
+    if nonzero:
+        entries = ((place, values[values != 0]) for place, values in entries)
+    return _histograms(entries, grid(tensors, rule=rule), bins, edges)
+
+
+def _histograms(
+    values: Iterable[tuple[Place, Tensor]], places: Grid, bins: int, edges: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    (layers, modules), entries = places, list(values)
     if edges is None:
         if bins < 1:
             raise ValueError(f"bins={bins}; at least 1 is needed.")
-        squares = sum(_frobenius(values) ** 2 for _, values in entries)
-        limit = 4.0 * (squares / max(1, sum(values.numel() for _, values in entries))) ** 0.5
+        squares = sum(_frobenius(part) ** 2 for _, part in entries)
+        limit = 4.0 * (squares / max(1, sum(part.numel() for _, part in entries))) ** 0.5
         edges = np.linspace(-(limit or 1.0), limit or 1.0, bins + 1)
     edges = np.asarray(edges, dtype=np.float64)
     steps = np.diff(edges)
     if len(steps) < 1 or steps.min() <= 0 or not np.allclose(steps, steps[0], rtol=1e-3):
         raise ValueError("edges must be two or more increasing, equally spaced numbers.")
     counts = np.zeros((len(layers), len(modules), len(steps)), dtype=np.int64)
-    for (layer, module), values in entries:
-        counts[layers.index(layer), modules.index(module)] += _counts(values, edges)
+    for (layer, module), part in entries:
+        counts[layers.index(layer), modules.index(module)] += _counts(part, edges)
     return counts, edges
 
 
-def grid(
-    model: nn.Module, *, rule: Rule = module_type
-) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """The layers (in order) and modules (``MODULES`` first, then as found) of a model."""
+def grid(model: nn.Module | Mapping[str, Tensor], *, rule: Rule = module_type) -> Grid:
+    """Layers (in order) and modules (``MODULES`` first, then as found) of a model or mapping."""
     places = [place for place, _, _ in layer_weights(model, rule)]
     layers = tuple(dict.fromkeys(layer for layer, _ in places))
     found = tuple(dict.fromkeys(module for _, module in places))
@@ -157,20 +199,38 @@ def _values(
     if what not in ("weight", "gradient"):
         raise ValueError(f"what={what!r}; allowed are 'weight' and 'gradient'.")
     entries = layer_weights(model, rule)
-    if what == "gradient" and all(parameter.grad is None for _, _, parameter in entries):
+    if what == "weight":
+        found = entries
+    elif all(parameter.grad is None for _, _, parameter in entries):
         raise ValueError(
             "no weight matrix has a gradient. Call loss.backward() first, and measure before "
             "optimizer.zero_grad()."
         )
-    for place, name, parameter in entries:
-        values = parameter.detach() if what == "weight" else parameter.grad
-        values = torch.zeros_like(parameter) if values is None else values.detach()
+    else:
+        found = [(place, name, _gradient(parameter)) for place, name, parameter in entries]
+    for (_, _, parameter), (place, values) in zip(entries, _checked(found, what), strict=True):
+        yield place, values[parameter.detach() != 0] if surviving else values
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def _checked(
+    entries: Iterable[tuple[Place, str, Tensor]], what: str
+) -> Iterator[tuple[Place, Tensor]]:
+    """(layer, module) and the detached values, which are finite."""
+    for place, name, values in entries:
         if not torch.isfinite(values).all():
             raise ValueError(
                 f"the {what} of {name!r} holds NaN or infinity. Lower the learning rate, or go "
                 "back to the last checkpoint."
             )
-        yield place, values[parameter.detach() != 0] if surviving else values
+        yield place, values.detach()
+
+
+def _norms(entries: Iterable[tuple[Place, Tensor]]) -> list[Norm]:
+    return [Norm(*place, _frobenius(values)) for place, values in entries]
 
 
 def _frobenius(values: Tensor) -> float:
