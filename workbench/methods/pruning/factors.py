@@ -35,15 +35,18 @@ def rank_one(
             continue
         weight = linear.parameter.detach()
         kind = torch.promote_types(weight.dtype, torch.float32)
-        if name not in scores:
-            scores[name] = torch.zeros_like(weight, dtype=kind)
         scale = columns.max().clamp_min(torch.finfo(torch.float64).tiny) if len(columns) else 1
         # Balanced, so that neither factor leaves the range of float32.
         rows = (rows * scale).to(weight.device, kind)
         columns = (columns / scale).to(weight.device, kind)
-        linear.view(scores[name]).addcmul_(
-            linear.weight.abs().to(kind).mul_(rows[:, None]), columns
-        )
+        scaled = linear.weight.abs().to(kind).mul_(rows[:, None]).mul_(columns)
+        whole = scaled.shape == weight.shape and scaled.stride() == weight.stride()
+        if name not in scores and whole and linear.weight.stride() == weight.stride():
+            scores[name] = scaled  # no part of it is elsewhere, so there is nothing to add to
+            continue
+        if name not in scores:
+            scores[name] = torch.zeros_like(weight, dtype=kind)
+        linear.view(scores[name]).add_(scaled)
     return scores
 
 
