@@ -97,7 +97,7 @@ def noise_scale(gradients: Iterable[Gradient], batch_size: int) -> Noise:
 def _parts(gradient: Gradient) -> list[Tensor]:
     if isinstance(gradient, Tensor):
         return [gradient.detach()]
-    values = gradient.values() if isinstance(gradient, Mapping) else gradient
+    values: Iterable[Tensor] = gradient.values() if isinstance(gradient, Mapping) else gradient
     return [value.detach() for value in values]
 
 
