@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,10 @@ import pytest
 
 from workbench.observations import Array
 from workbench.plotting.words import METHODS, MODULES
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tuning_frames as tuning  # noqa: E402
 
 DENSITIES = (1.0, 0.74, 0.55, 0.41, 0.3, 0.22, 0.165, 0.12, 0.09, 0.067, 0.05)
 SUBSETS = ("movies", "amazon", "tweets", "editorials")
@@ -153,6 +159,24 @@ REPORTED = pd.DataFrame(
 ).assign(table="11.1", task="Score", metric="mean")
 
 
+TUNED = ("standard", "GradDrop", "GradDrop-Epoch", "Layer-GradDrop", "GradFreeze-TopDown")
+
+
+def of_tuning(name: str) -> bool:
+    """Whether the figure ``name`` is drawn from chapter 10's records alone."""
+    from workbench.plotting import FIGURES
+
+    family = FIGURES[name]
+    return "kept_share" in family.scalars or "update_histogram" in family.arrays
+
+
+def tuned(method: str, seed: int = 0) -> FakeRecord:
+    """A record of chapter 10 with masks and histograms."""
+    frame = tuning.scalars(methods=(method,), seeds=(seed,))
+    frame = frame.drop(columns=["method", "seed", "task", "model"])
+    return FakeRecord({"method": method, "seed": seed}, frame, tuning.arrays(method, seed))
+
+
 @pytest.fixture(scope="session")
 def make() -> Any:
     """The builders above, for tests that need other seeds, methods or densities."""
@@ -162,6 +186,16 @@ def make() -> Any:
         record = staticmethod(record)
         reported = REPORTED
         densities = DENSITIES
+        tuning = staticmethod(tuning.scalars)
+        tuned = staticmethod(tuned)
+
+        @staticmethod
+        def one_seed(name: str) -> pd.DataFrame:
+            """Three methods of the chapter that the figure ``name`` is for, one seed."""
+            if of_tuning(name):
+                return tuning.scalars(methods=TUNED[:3], seeds=(4,), epochs=2)
+            methods = ("none", "magnitude", "SDP-CC")
+            return scalars(methods=methods, seeds=(4,), densities=(1.0, 0.5, 0.05))
 
     return Make
 
@@ -195,9 +229,14 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
 
     records = [record(method, texts=80) for method in ("none", "magnitude", "SDP-CC")]
     out: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
+    epochs = tuning.scalars(methods=TUNED, seeds=(0, 1, 2))
     for name, family in FIGURES.items():
         if family.data == "claims":
             out[name] = (CLAIMS, {})
+            continue
+        if of_tuning(name):
+            held = [tuned(method) for method in TUNED[:3]] if family.data != "scalars" else []
+            out[name] = (gather(name, None, held) if held else epochs, {})
             continue
         frame = data if family.data == "scalars" else gather(name, None, records)
         out[name] = (frame, {})

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
     from workbench.plotting.difference import plot_difference
+    from workbench.plotting.epoch_curve import plot_epoch_curve
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
     from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
     from workbench.plotting.language_curves import plot_language_curves
+    from workbench.plotting.language_gain import plot_language_gain
     from workbench.plotting.language_heatmap import plot_language_heatmap
     from workbench.plotting.layer_density import plot_layer_density
     from workbench.plotting.norms import plot_distributions, plot_norms
     from workbench.plotting.pruning_curve import plot_pruning_curve, plot_pruning_curves
     from workbench.plotting.recovery import plot_recovery
     from workbench.plotting.reported import plot_reported
+    from workbench.plotting.seed_spread import plot_seed_spread
     from workbench.plotting.separability import plot_separability
     from workbench.plotting.table import plot_table
     from workbench.plotting.training_loss import plot_training_loss
@@ -46,9 +49,11 @@ _HOME = {
     "plot_claims": "claims",
     "plot_difference": "difference",
     "plot_distributions": "norms",
+    "plot_epoch_curve": "epoch_curve",
     "plot_fidelity_curve": "fidelity_curves",
     "plot_fidelity_curves": "fidelity_curves",
     "plot_language_curves": "language_curves",
+    "plot_language_gain": "language_gain",
     "plot_language_heatmap": "language_heatmap",
     "plot_layer_density": "layer_density",
     "plot_norms": "norms",
@@ -56,6 +61,7 @@ _HOME = {
     "plot_pruning_curves": "pruning_curve",
     "plot_recovery": "recovery",
     "plot_reported": "reported",
+    "plot_seed_spread": "seed_spread",
     "plot_separability": "separability",
     "plot_table": "table",
     "plot_training_loss": "training_loss",
@@ -74,9 +80,11 @@ __all__ = [
     "plot_claims",
     "plot_difference",
     "plot_distributions",
+    "plot_epoch_curve",
     "plot_fidelity_curve",
     "plot_fidelity_curves",
     "plot_language_curves",
+    "plot_language_gain",
     "plot_language_heatmap",
     "plot_layer_density",
     "plot_norms",
@@ -84,6 +92,7 @@ __all__ = [
     "plot_pruning_curves",
     "plot_recovery",
     "plot_reported",
+    "plot_seed_spread",
     "plot_separability",
     "plot_table",
     "plot_training_loss",

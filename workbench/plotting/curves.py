@@ -126,7 +126,7 @@ def ends(summary: pd.DataFrame, name: str) -> str:
         if together:
             parts.append(f"at {words.percent(last['density'].iloc[0])} of the weights")
         said = [
-            f"{words.method(row.method)} {_with_spread(name, row)}"
+            f"{words.method(row.method)} {with_spread(name, row)}"
             + ("" if together else f" at {words.percent(row.density)}")
             for row in last.itertuples()
         ]
@@ -138,7 +138,7 @@ def ends(summary: pd.DataFrame, name: str) -> str:
     return "; ".join(parts[-2:]) if len(parts) < 3 else f"{parts[0]} {parts[1]}; {parts[2]}"
 
 
-def _with_spread(name: str, row: Any) -> str:
+def with_spread(name: str, row: Any) -> str:
     value = words.number(name, row.mean)
     if not np.isfinite(row.low):
         return value

@@ -18,6 +18,7 @@ SCORES = ("accuracy", "f1", "matthews", "spearman")
 TESTED = (*SCORES, "agreement", "calibration_error")
 MEASURED = ("snr", "mutual_information", "cka", "silhouette", "fisher_ratio", "nearest_centroid")
 LAYERED = ("weight_norm", "gradient_norm", "layer_density")
+TUNED = (*SCORES, "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,29 @@ _FAMILIES = (
         "training_loss", "Loss during retraining",
         "Each pruning step (dotted) pushes the loss up and retraining brings it down again.",
         "training_loss", "plot_training_loss", ("train_loss",),
+    ),
+    # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
+    Family(
+        "epoch_curve", "Score per epoch, trained on and zero-shot",
+        "Left the language of the labels, right the mean of those without any: a line that falls "
+        "after its best epoch has begun to overfit.",
+        "epoch_curve", "plot_epoch_curve", ("kept_share",), TUNED,
+        options={"split": _SPLIT, "spread": _SPREAD, "before": (True, False)},
+    ),
+    Family(
+        "language_gain", "Gain in every language",
+        "Languages with little pretraining text stand at the bottom: see whether the triangles "
+        "there lie further to the right, and whether their intervals leave zero.",
+        "language_gain", "plot_language_gain", ("kept_share",), TUNED,
+        options={"against": ("standard", "no dropout"), "order": ("pretraining data", "gain"),
+                 "split": _SPLIT},
+    ),
+    Family(
+        "seed_spread", "The final score of every seed",
+        "The closer its dots, the less a method depends on chance; a cross marks a run that "
+        "learned nothing.",
+        "seed_spread", "plot_seed_spread", ("kept_share",), TUNED, further=("majority_share",),
+        options={"split": _SPLIT, "spread": ("sd", "range", "t95")},
     ),
     Family(
         "claims", "What the thesis claims, measured here",

@@ -89,6 +89,12 @@ def method_marks(methods: Iterable[str], theme_name: str = "light") -> dict[str,
         "Cosine-LMBP": Mark(look.blue, "X", (0, (3, 1, 1, 1, 1, 1))),
         "Cosine-MBP": Mark(OKABE_ITO["green"], "P", (0, (5, 1)), 2.0),
         "Frobenius-MBP": Mark(OKABE_ITO["vermillion"], "*", "-", 2.2),
+        "standard": Mark(look.foreground, "", (0, (1, 1.2)), 1.8),
+        "no dropout": Mark(look.grey, "x", (0, (4, 2.5)), 1.3),
+        "GradDrop": Mark(look.blue, "s", (0, (9, 2))),
+        "Layer-GradDrop": Mark(OKABE_ITO["green"], "^", (0, (5, 1)), 2.0),
+        "GradDrop-Epoch": Mark(OKABE_ITO["vermillion"], "o", "-", 2.2),
+        "GradFreeze-TopDown": Mark(OKABE_ITO["purple"], "v", (0, (3, 1, 1, 1, 1, 1))),
     }
     methods = words.order_methods(methods)
     taken = [fixed[method].color for method in methods if method in fixed]

@@ -15,11 +15,19 @@ METHODS = (
     "SDP-CC",
 )
 
-# The same with those of chapter 9 in their places.
+# Methods of chapter 10 in its order; "standard" (full fine-tuning) is their control.
+TUNING = (
+    "standard", "no dropout", "head only", "GradDrop", "Anneal-GradDrop", "Layer-GradDrop",
+    "Anneal-Layer-GradDrop", "GradDrop-Epoch", "GradDrop-Epoch-Toggle", "GradFreeze-TopDown",
+    "GradFreeze-BottomUp", "GradDrop (update)", "GradDrop-Epoch (update)", "Child-Tuning-F",
+    "Mixout", "LoRA", "IA3", "layer-wise decay",
+)  # fmt: skip
+
+# All of them: those of chapter 9 in their places, and chapter 10's, which nothing is pruned by.
 ORDER = (
     "none", "random", "global random", "magnitude", "global magnitude", "gradient", "lookahead",
     "LAMP", "L0", "L1", "L2", "Taylor", "SNIP", "movement", "Wanda", "SynFlow", "Fisher", "OBD",
-    "Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP", *METHODS[4:],
+    "Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP", *METHODS[4:], *TUNING,
 )  # fmt: skip
 
 # More lines than this in one figure cannot be told apart; then these are drawn in colour, the
@@ -28,6 +36,7 @@ MOST = 8
 FOCUS = (
     "none", "random", "magnitude", "global magnitude", "LAMP", "Cosine-MBP", "Frobenius-MBP",
     *METHODS[4:],
+    "standard", "no dropout", "GradDrop", "Layer-GradDrop", "GradDrop-Epoch", "GradFreeze-TopDown",
 )  # fmt: skip
 
 LANGUAGES = {
@@ -40,7 +49,7 @@ LANGUAGES = {
 
 MODULES = ("query", "key", "value", "attention output", "intermediate", "output")
 
-_METHOD_WORDS = {"none": "unpruned control"}
+_METHOD_WORDS = {"none": "unpruned control", "standard": "standard fine-tuning"}
 
 _SCALAR_WORDS = {
     "f1": "macro F1",
@@ -62,11 +71,18 @@ _SCALAR_WORDS = {
     "retrieval": "translations found",
     "language_cka": "CKA with English",
     "pretrained_distance": "distance from the pretrained weights",
+    "kept_share": "gradient elements kept",
+    "updated": "parameters updated",
+    "update_norm": "norm of the epoch's update",
+    "distance": "distance from the pretrained weights",
+    "noise_scale": "gradient noise scale (texts)",
+    "sharpness": "sharpness (largest Hessian eigenvalue)",
+    "majority_share": "score of the most frequent class",
 }
 
 _FRACTIONS = frozenset(
     ("accuracy", "f1", "agreement", "calibration_error", "nearest_centroid", "density")
-    + ("layer_density", "retrieval")
+    + ("layer_density", "retrieval", "kept_share", "majority_share")
 )
 
 

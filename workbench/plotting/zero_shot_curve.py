@@ -116,8 +116,12 @@ def ordered(rows: pd.DataFrame, source: str | None) -> list[str]:
 def _parts(
     data: pd.DataFrame, metric: str, split: str, source: str | None
 ) -> dict[str, pd.DataFrame]:
-    """Rows of the source and of the others, by the titles of their panels."""
     rows = frames.against_density(data, metric, by=["subset"], split=split, phase="after")
+    return parts(rows, source)
+
+
+def parts(rows: pd.DataFrame, source: str | None) -> dict[str, pd.DataFrame]:
+    """Rows of the source and of the others, by the titles of their panels."""
     first, *rest = ordered(rows, source)
     kind = "languages" if first in words.LANGUAGES else "subsets"
     other = f"{len(rest)} {kind}" if len(rest) > 1 else words.language(rest[0])
