@@ -1,4 +1,4 @@
-"""How alike two sets of representations of the same samples are."""
+"""Centred kernel alignment: how alike two sets of representations of the same samples are."""
 
 from __future__ import annotations
 
@@ -32,16 +32,49 @@ def cka(x: Any, y: Any, debiased: bool | None = None) -> float:
     JMLR 13; for representations: Nguyen, Raghu and Kornblith (2021), arXiv 2010.15327.
     """
     x, y = as_pair(x, y, least=2)
-    if debiased is None:
-        debiased = len(x) < DEBIASED_BELOW * max(x.shape[1], y.shape[1])
-    if debiased and len(x) < 4:
-        raise ValueError(f"{len(x)} samples; debiased CKA needs at least 4. Give more samples.")
+    debiased = _is_debiased(x, y, debiased)
     x, y = _centred(x), _centred(y)
     if not x.any() or not y.any():
         return float("nan")
     inner = _unbiased_inner if debiased else _inner
     scale = np.sqrt(inner(x, x)) * np.sqrt(inner(y, y))
     return float(inner(x, y) / scale)
+
+
+def rbf_cka(x: Any, y: Any, *, bandwidth: float = 1.0, debiased: bool | None = None) -> float:
+    r"""Centred kernel alignment with a Gaussian kernel; rows of ``x``, ``y`` are the same samples.
+
+    .. math:: \frac{\mathrm{HSIC}(K, L)}{\sqrt{\mathrm{HSIC}(K, K)\, \mathrm{HSIC}(L, L)}},
+              \quad K_{ij} = \exp \Big( -\frac{\|x_i - x_j\|^2}{2 \sigma_x^2} \Big)
+
+    :math:`\sigma` is ``bandwidth`` times the median distance between different samples, on each
+    side by itself, which makes it invariant to the scale of either side, as to rotations and
+    shifts. A large bandwidth gives linear CKA, a small one looks at nearest neighbours only.
+
+    ``debiased`` is as in :func:`cka`, where ``None`` decides by the samples per feature, though
+    the bias of a narrow kernel does not depend on the features. Returns NaN if either side is the
+    same for all samples (or for more than half of all pairs). Errors are those of :func:`cka`,
+    and ``ValueError`` for a bandwidth that is not positive.
+    """
+    x, y = as_pair(x, y, least=2)
+    if not bandwidth > 0:
+        raise ValueError(f"bandwidth={bandwidth}; it must be positive, in median distances.")
+    debiased = _is_debiased(x, y, debiased)
+    k, m = _gaussian_kernel(x, bandwidth), _gaussian_kernel(y, bandwidth)
+    if k is None or m is None:
+        return float("nan")
+    inner = _unbiased_kernel_inner if debiased else _kernel_inner
+    scale = np.sqrt(inner(k, k)) * np.sqrt(inner(m, m))
+    return float(inner(k, m) / scale)
+
+
+def _is_debiased(x: np.ndarray, y: np.ndarray, debiased: bool | None) -> bool:
+    """What was asked for, or what the number of samples calls for."""
+    if debiased is None:
+        debiased = len(x) < DEBIASED_BELOW * max(x.shape[1], y.shape[1])
+    if debiased and len(x) < 4:
+        raise ValueError(f"{len(x)} samples; debiased CKA needs at least 4. Give more samples.")
+    return debiased
 
 
 def _centred(z: np.ndarray) -> np.ndarray:
@@ -66,3 +99,30 @@ def _unbiased_inner(x: np.ndarray, y: np.ndarray) -> float:
     own = n / (n - 2) * float(rows_x @ rows_y)
     total = float(rows_x.sum() * rows_y.sum()) / ((n - 1) * (n - 2))
     return _inner(x, y) - own + total
+
+
+def _gaussian_kernel(z: np.ndarray, bandwidth: float) -> np.ndarray | None:
+    """Gaussian kernel (n, n) at ``bandwidth`` median distances; None if the median is zero."""
+    from scipy.spatial.distance import pdist, squareform
+
+    centred = _centred(z)
+    distances = pdist(centred)
+    width = bandwidth * np.median(distances)
+    if width == 0:
+        return None
+    return np.exp(-(squareform(distances) ** 2) / (2 * width**2))
+
+
+def _kernel_inner(k: np.ndarray, m: np.ndarray) -> float:
+    """tr(K H M H) with the centring matrix H: (n - 1)^2 times the plain HSIC."""
+    centred = k - k.mean(axis=0) - k.mean(axis=1)[:, None] + k.mean()
+    return float((centred * m).sum())
+
+
+def _unbiased_kernel_inner(k: np.ndarray, m: np.ndarray) -> float:
+    """n (n - 3) times the unbiased HSIC of Song et al. (2012), equation 5."""
+    n = len(k)
+    k, m = (z - np.diag(np.diag(z)) for z in (k, m))
+    rows_k, rows_m = k.sum(axis=1), m.sum(axis=1)
+    total = rows_k.sum() * rows_m.sum() / ((n - 1) * (n - 2))
+    return float((k * m).sum() + total - 2 / (n - 2) * (rows_k @ rows_m))
