@@ -14,7 +14,6 @@ from widgets.theme import in_voila
 if TYPE_CHECKING:
     import pandas
 
-ALIKE = ("train_size", "pruning_steps", "updates")  # a budget of its own is not to be mixed in
 NAMES = {"all": "all together"}
 
 
@@ -54,12 +53,19 @@ def verdicts(experiment: str, store: Any = None, metric: str = "accuracy") -> Ma
         for claim, part in found.groupby("claim", sort=False)
     ]
     head = ("Claim", *(NAMES.get(task, task) for task in tasks))
+    pruned = "at 31% of the prunable weights or fewer where a claim names no density; "
     caption = (
-        "Difference [95% interval] and verdict; at 31% of the prunable weights or fewer where a "
-        "claim names no density; paired by seed, "
-        f"{found['pairs'].min()} to {found['pairs'].max()} pairs"
+        f"Difference [95% interval] and verdict; {pruned if _prunes(experiment) else ''}"
+        f"paired by seed, {found['pairs'].min()} to {found['pairs'].max()} pairs"
     )
     return table(head, rows, caption=caption)
+
+
+def _prunes(experiment: str) -> bool:
+    """Whether steps of the experiment have fewer and fewer weights."""
+    from workbench import experiments
+
+    return hasattr(experiments.get(experiment), "densities")
 
 
 def _cell(part: pandas.DataFrame, task: str) -> str:
@@ -84,7 +90,7 @@ def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pand
         store = default_store()
     size = experiments.get(experiment).profile("recorded")
     records = store.find(experiment, status="finished")
-    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in ALIKE)]
+    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in size.budget)]
     if not alike:
         return None
     return assess(store.scalars(alike), CLAIMS[experiment], metric=metric)

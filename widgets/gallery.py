@@ -82,7 +82,7 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
     from workbench.plotting import FIGURES
 
     def make() -> Spec:
-        from widgets.claims import ALIKE, judged
+        from widgets.claims import judged
         from workbench import experiments
 
         found = judged(experiment, store)
@@ -90,7 +90,7 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
             raise Missing(_missing(experiment, "the recorded size"))
         options = {"task": task} if task else {}
         size = experiments.get(experiment).profile("recorded")
-        query = {"status": "finished"} | {name: getattr(size, name) for name in ALIKE}
+        query = {"status": "finished"} | {name: getattr(size, name) for name in size.budget}
         query = {"experiment": experiment, **query}
         return Spec("claims", found, options, query, key=(experiment, "claims", task))
 

@@ -14,7 +14,7 @@ from widgets.panel import Panel, PanelState
 from widgets.text import Markup, markup, show
 from widgets.theme import bridge, current_page, style
 
-CURVES = ("pruning_curve", "training_loss")
+CURVES = ("pruning_curve", "epoch_curve", "training_loss")
 
 
 class Live(w.VBox):

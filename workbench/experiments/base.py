@@ -123,6 +123,8 @@ class Experiment:
     keep_checkpoint: ClassVar[bool] = False
     """Whether the last checkpoint is the result (a fine-tuned model) and stays in the record."""
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    budget: ClassVar[tuple[str, ...]] = ()
+    """Settings in which runs must agree with a profile to be judged together."""
 
     def __post_init__(self) -> None:
         for control in controls(type(self)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.experiments import claimed_tuning
 from workbench.experiments.languages import SOURCE
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _KEYS = ["method", "task", "seed", "step"]
 
 def values(frame: pd.DataFrame, claim: Claim, metric: str, highest_density: float) -> pd.DataFrame:
     """Rows of what ``claim`` compares: method (or group), task, seed, step and value."""
+    if claim.quantity in claimed_tuning.QUANTITIES:
+        return claimed_tuning.values(frame, claim, metric)
     if claim.within:
         frame = frame[frame["method"] == claim.within]
     steps = _steps(frame, claim.density, highest_density)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.experiments.claimed_tuning import LITTLE, MUCH
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -27,6 +29,8 @@ class Claim:
     weight_norm         Frobenius norm of a matrix of weights
     snr, retrieval      the scalars of these names
     ==================  ============================================================
+
+    and, where steps are epochs, those of :mod:`workbench.experiments.claimed_tuning`.
     """
 
     text: str
@@ -132,9 +136,66 @@ ZERO_SHOT_PRUNING: tuple[Claim, ...] = (
 )
 """The claims of chapter 9, and one check that the comparison can see anything at all."""
 
+_DROPPED = ("GradDrop", "Anneal-GradDrop", "Layer-GradDrop", "Anneal-Layer-GradDrop",
+            "GradDrop-Epoch", "GradDrop-Epoch-Toggle")  # fmt: skip
+_BEST = ("GradDrop", "Layer-GradDrop", "GradDrop-Epoch")
+
+
+def _ends_higher(better: str, against: str, than: str, where: str) -> Claim:
+    text = f"{better} ends with a higher zero-shot score than {than}."
+    return Claim(text, where, "final", better, against)
+
+
+GRADIENT_DROPOUT: tuple[Claim, ...] = (
+    *(_ends_higher(m, "standard", "standard fine-tuning", "Table 10.10") for m in _DROPPED),
+    *(_ends_higher(m, "no dropout", "fine-tuning without dropout", "a control") for m in _DROPPED),
+    *(
+        _ends_higher(m, "GradFreeze-TopDown", "gradual unfreezing from the top", "Table 10.10")
+        for m in _BEST
+    ),
+    _ends_higher("GradDrop (update)", "GradDrop", "GradDrop on gradients alone", "10.3"),
+    _ends_higher(
+        "GradDrop-Epoch (update)", "GradDrop-Epoch", "GradDrop-Epoch on gradients alone", "10.3"
+    ),
+    _ends_higher("no dropout", "head only", "training the head only (a check)", "10.1"),
+    *(
+        Claim(
+            f"Standard fine-tuning varies more from seed to seed than {m}.",
+            "10.4.5",
+            "spread",
+            "standard",
+            m,
+        )
+        for m in _DROPPED
+    ),
+    *(
+        Claim(
+            f"{m} keeps more of its best epoch's zero-shot score than standard fine-tuning.",
+            "Figure 10.2",
+            "after_peak",
+            m,
+            "standard",
+        )
+        for m in _BEST
+    ),
+    *(
+        Claim(
+            f"Languages with little pretraining data gain more from {m} than others.",
+            "Figure 10.3",
+            "gain",
+            f"{m}, {LITTLE}",
+            f"{m}, {MUCH}",
+            within=m,
+        )
+        for m in _BEST
+    ),
+)
+"""The claims of chapter 10, the control without dropout, and one check."""
+
 CLAIMS = {
     "self-distilled-pruning": SELF_DISTILLED_PRUNING,
     "zero-shot-pruning": ZERO_SHOT_PRUNING,
+    "gradient-dropout": GRADIENT_DROPOUT,
 }
 """The claims of each chapter, by the name of its experiment."""
 

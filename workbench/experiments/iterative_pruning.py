@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.experiments.base import setting
 from workbench.experiments.fine_tuning import FineTuning, split_arrays
+from workbench.experiments.named_methods import NamedMethods
 from workbench.experiments.scoring import CRITERIA
 from workbench.experiments.text import Inputs, TextExperiment
 from workbench.observations import Checkpoint, Observation, Progress
@@ -22,11 +23,10 @@ PRUNED: Mapping[str, tuple[Any, ...]] = {"criterion": CRITERIA}
 
 
 @dataclass(frozen=True)
-class IterativePruning(TextExperiment):
+class IterativePruning(NamedMethods, TextExperiment):
     """Settings of the iterative pruning experiments. Steps are pruning steps; 0 is dense."""
 
-    methods: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """The methods that the chapter compares, as settings."""
+    budget = ("train_size", "pruning_steps", "updates")
 
     criterion: str = setting("magnitude", "Which weights go first.", group="Method")
     scope: str = setting(
@@ -84,29 +84,6 @@ class IterativePruning(TextExperiment):
         "Which two-dimensional projections to record (all: PCA, LDA and t-SNE).",
         group="Measures",
     )
-
-    @classmethod
-    def of_method(cls, method: str, profile: str = "laptop", **changes: Any) -> Any:
-        """The experiment for one of the chapter's methods at a profile's size."""
-        if method not in cls.methods:
-            raise ValueError(f"No method {method!r}; there are {', '.join(cls.methods)}.")
-        return cls.profile(profile, **{**cls.methods[method], **changes})
-
-    @property
-    def method(self) -> str:
-        """The name of the method in the chapter's tables."""
-        for name, fields in self.methods.items():
-            if all(getattr(self, f) == v for f, v in fields.items()):
-                return name
-        return self._unnamed()
-
-    def _unnamed(self) -> str:
-        """The name of a combination that the chapter has none for."""
-        raise NotImplementedError
-
-    def labels(self) -> dict[str, str]:
-        """Derived columns of the records."""
-        return {"method": self.method}
 
     def densities(self) -> tuple[float, ...]:
         """Target density of every step, 1.0 first."""

@@ -79,7 +79,8 @@ class Phase:
     """One stretch of optimisation with its own optimizer and learning-rate schedule.
 
     ``loss(model, batch) -> Tensor`` gets batches made by ``collate(indices)``. Iterating
-    :meth:`updates` trains and yields ``(update, loss)`` after each optimizer step.
+    :meth:`updates` trains and yields ``(update, loss)`` after each optimizer step. ``groups`` are
+    the optimizer's, instead of all that trains; ``times`` in one is its rate over the others'.
     """
 
     def __init__(
@@ -90,18 +91,20 @@ class Phase:
         loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor],
         settings: Settings,
         name: str,
+        groups: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self.settings, self.name, self.loss = settings, name, loss
         self.lengths, self.collate = lengths, collate
         self.accelerator = accelerator(settings)
-        decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-        plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
+        if groups is None:
+            decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+            plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+            groups = [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ]
         optimizer = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, fused=settings.fused or None
+            list(groups), lr=settings.learning_rate, fused=settings.fused or None
         )
         self.plain_model = model
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)

@@ -66,7 +66,7 @@ def plot_claims(
     layout.footnote(
         axes[0].figure,
         f"Mean difference and 95% interval of {pairs} (task and seed) "
-        "at high compression. Arrow right: the claim shows. Arrow left: the reverse does. Hollow: "
+        f"{_where(chosen)}. Arrow right: the claim shows. Arrow left: the reverse does. Hollow: "
         "undecided.",
         theme,
     )
@@ -77,10 +77,22 @@ TITLES = {
     "score": "test score",
     "zero_shot": "zero-shot score",
     "share_kept": "share of the dense score that is kept",
+    "final": "zero-shot score after the last epoch",
+    "spread": "distance from the median seed",
+    "after_peak": "zero-shot score lost since the best epoch",
+    "gain": "gain over standard fine-tuning",
     "snr": "signal-to-noise ratio",
     "mutual_information": "information about the teacher, nats",
     "recovery": "score regained by retraining",
 }
+
+
+EPOCHS = ("final", "spread", "after_peak", "gain")
+
+
+def _where(chosen: pd.DataFrame) -> str:
+    tuned = chosen["quantity"].isin(EPOCHS).all()
+    return "after the last epoch" if tuned else "at high compression"
 
 
 def _title(quantity: str) -> str:
