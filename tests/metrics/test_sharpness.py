@@ -88,6 +88,16 @@ def test_twenty_products_are_enough_among_five_hundred_directions(negative):
     assert calls == 1
 
 
+def test_it_does_not_drift_in_single_precision():
+    model = Point(500_000).float()
+    spectrum = torch.linspace(-3, 3, 500_000)
+    spectrum[5], spectrum[9] = 10.0, 9.0
+    found = sharpness(
+        model, lambda: spectrum @ model.weight.square() / 2, iterations=40, tolerance=0.0
+    )
+    assert found == pytest.approx(10.0, rel=1e-6)
+
+
 def test_a_network_against_torchs_hessian():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()

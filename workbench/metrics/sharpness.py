@@ -132,7 +132,7 @@ def _largest(product: Product, start: Tensor, iterations: int, tolerance: float)
     The vectors are not made orthogonal to all earlier ones, which would mean to store them: in
     rounded arithmetic this repeats eigenvalues that were found, and makes none too large.
     """
-    vector, before = start / start.norm(), torch.zeros_like(start)
+    vector, before = start / _dot(start, start) ** 0.5, torch.zeros_like(start)
     diagonal: list[float] = []
     beside: list[float] = []
     largest = 0.0
@@ -140,9 +140,9 @@ def _largest(product: Product, start: Tensor, iterations: int, tolerance: float)
         image = product(vector)
         if beside:
             image -= beside[-1] * before
-        diagonal.append(float(image @ vector))
+        diagonal.append(_dot(image, vector))
         image -= diagonal[-1] * vector
-        length = float(image.norm())
+        length = _dot(image, image) ** 0.5
         matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
         if not np.isfinite([*diagonal, length]).all():
             raise ValueError("the Hessian holds NaN or infinity; look at the loss and its rows")
@@ -154,3 +154,9 @@ def _largest(product: Product, start: Tensor, iterations: int, tolerance: float)
         before, vector = vector, image / length
         beside.append(length)
     return largest
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    """Inner product in float64: in float32, millions of terms would bring the result to drift."""
+    parts = zip(a.split(1 << 20), b.split(1 << 20), strict=True)
+    return sum(float(one.double() @ other.double()) for one, other in parts)
