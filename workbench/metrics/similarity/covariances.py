@@ -64,7 +64,7 @@ def block_covariance(
     x: Any,
     y: Any,
     *,
-    measure: str | Callable[..., float] = "covariance_cosine",
+    of: str | Callable[..., float] = "covariance_cosine",
     block: int = 128,
     **options: Any,
 ) -> float:
@@ -83,8 +83,8 @@ def block_covariance(
 
     Args:
         x, y: (units, inputs) each, of one shape, or convolutions.
-        measure: a name of ``MEASURES`` for weights, or a function of two matrices. The result is
-            a similarity or a distance as the measure is one.
+        of: the measure of each block, a name of ``MEASURES`` for weights or a function of two
+            matrices. The result is a similarity or a distance as that measure is one.
         block: size of a block; the thesis takes 128.
         **options: of the measure.
 
@@ -101,7 +101,7 @@ def block_covariance(
         )
     if block < 2:
         raise ValueError(f"block={block}; a block needs at least 2 units. The thesis takes 128.")
-    distance = function_of(measure)
+    distance = function_of(of)
     parts = [_parts(size, block) for size in x.shape]
     values = [
         distance(x[rows][:, columns], y[rows][:, columns], **options)

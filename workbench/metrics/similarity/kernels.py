@@ -102,7 +102,10 @@ def _unbiased_inner(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _gaussian_kernel(z: np.ndarray, bandwidth: float) -> np.ndarray | None:
-    """Gaussian kernel (n, n) at ``bandwidth`` median distances; None if the median is zero."""
+    """Gaussian kernel (n, n), less 1, at ``bandwidth`` median distances; None if that is zero.
+
+    Neither HSIC sees the constant, and without it a wide kernel keeps its digits.
+    """
     from scipy.spatial.distance import pdist, squareform
 
     centred = _centred(z)
@@ -110,13 +113,13 @@ def _gaussian_kernel(z: np.ndarray, bandwidth: float) -> np.ndarray | None:
     width = bandwidth * np.median(distances)
     if width == 0:
         return None
-    return np.exp(-(squareform(distances) ** 2) / (2 * width**2))
+    return np.expm1(-(squareform(distances) ** 2) / (2 * width**2))
 
 
 def _kernel_inner(k: np.ndarray, m: np.ndarray) -> float:
     """tr(K H M H) with the centring matrix H: (n - 1)^2 times the plain HSIC."""
-    centred = k - k.mean(axis=0) - k.mean(axis=1)[:, None] + k.mean()
-    return float((centred * m).sum())
+    k, m = (z - z.mean(axis=0) - z.mean(axis=1)[:, None] + z.mean() for z in (k, m))
+    return float((k * m).sum())
 
 
 def _unbiased_kernel_inner(k: np.ndarray, m: np.ndarray) -> float:
