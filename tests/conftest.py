@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test without a tier is a unit test; the quick tiers run first.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """A test without a tier is a unit test, before ``-m`` chooses; then the quick tiers run first.
 
     The browser comes last: its driver keeps an event loop in the main thread for as long as it
     lives, and tests that start a loop of their own would fail beside it.
@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.unit)
+    yield
     items.sort(key=lambda item: next(i for i, t in enumerate(TIERS) if item.get_closest_marker(t)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -103,3 +104,12 @@ def test_help_lists_every_target_that_the_readme_names(root: Path) -> None:
     helped = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z][a-z-]+)", (root / "README.md").read_text()))
     assert named and named <= helped
+
+
+def test_every_test_has_a_tier_that_m_can_choose(root: Path) -> None:
+    """The marker of unit tests is given by our hook, which must come before pytest's choice."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "unit"]
+    told = subprocess.run(
+        [*command, "tests/test_floors.py"], cwd=root, capture_output=True, text=True
+    ).stdout
+    assert "test_floors.py::" in told and "deselected" not in told

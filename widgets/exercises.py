@@ -113,3 +113,65 @@ def weight_correlation() -> Exercise:
         "of the cosine between the weights of the unit before and after."
     )
     return Exercise("Exercise 2.", task, check)
+
+
+def dropped_step() -> Exercise:
+    """Chapter 10: write one step of equation 10.3 (corrected)."""
+
+    def check(answer: Any) -> str:
+        import numpy as np
+
+        rng = np.random.default_rng(10)
+        w, g, u = rng.normal(size=200), rng.normal(size=200), rng.uniform(size=200)
+
+        def ours(p: float) -> Any:
+            return w - 0.1 * g * (u >= p)
+
+        given = np.asarray(answer(w.copy(), g.copy(), u.copy(), 0.2, 0.1), float)
+        if given.shape != w.shape:
+            return f"200 weights give 200 weights, not {given.shape}."
+        moved = float((given != w).mean())
+        if np.allclose(given, w - 0.1 * g * (u < 0.2)):
+            return "That keeps a share p, as printed; p is the share that is dropped."
+        if np.allclose(given, w - 0.1 * g * (u >= 0.2) / 0.8):
+            return "That rescales by 1 / (1 - p) as Child-Tuning-F does; equation 10.3 does not."
+        if not np.allclose(given, ours(0.2)):
+            return (
+                f"{moved:.0%} of the weights move; {(u >= 0.2).mean():.0%} should, each by -lr g."
+            )
+        if not np.allclose(answer(w.copy(), g.copy(), u.copy(), 0.9, 0.1), ours(0.9)):
+            return "Right for p = 0.2, not yet for p = 0.9."
+        return ""
+
+    task = (
+        "Write a function of the weights w, their gradients g, uniform numbers u in [0, 1) (all of "
+        "shape (n,)), the rate p and the learning rate lr that returns the weights after one step "
+        "of plain SGD; a gradient is dropped where u is below p."
+    )
+    return Exercise("Exercise 1.", task, check)
+
+
+def unfreezing_order() -> Exercise:
+    """Chapter 10: hand out elements to epochs, without replacement."""
+
+    def check(answer: Any) -> str:
+        import numpy as np
+
+        given = np.asarray(answer(1000, 4))
+        if given.shape != (1000,) or given.dtype.kind not in "iu":
+            return "It should be 1000 whole numbers, the epoch in which each element begins."
+        counts = np.bincount(given.clip(0), minlength=4)
+        if given.min() < 0 or given.max() > 3:
+            return f"Epochs are 0 to 3, not {given.min()} to {given.max()}."
+        if counts.max() - counts.min() > 1:
+            held = ", ".join(map(str, counts))
+            return f"Epochs get {held} elements: drawn without replacement they get equal shares."
+        if (np.diff(given) >= 0).all() or (given == np.arange(1000) % 4).all():
+            return "Equal shares, but in order: draw which element begins when."
+        return ""
+
+    task = (
+        "Write a function of n and T that returns for each of n elements the epoch, 0 to T - 1, in "
+        "which GradDrop-Epoch begins to train it: at random, and the same number in every epoch."
+    )
+    return Exercise("Exercise 2.", task, check)

@@ -6,7 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from widgets.exercises import lamp_scores, signal_to_noise, steps_below, weight_correlation
+from widgets.exercises import (
+    dropped_step,
+    lamp_scores,
+    signal_to_noise,
+    steps_below,
+    unfreezing_order,
+    weight_correlation,
+)
 from widgets.lesson import Exercise, Question, SourceCard, source, without_docstring
 
 
@@ -115,3 +122,27 @@ def test_the_second_exercise_of_chapter_9():
     assert "rows" in weight_correlation().judge(lambda w, p: cosines(w, p, 0).mean()).state.hint
     summed = weight_correlation().judge(lambda w, p: cosines(w, p).sum() / 6 + p[0, 0] + w[0, 0])
     assert summed.state.status == "wrong"
+
+
+def test_the_first_exercise_of_chapter_10():
+    def judged(answer):
+        return dropped_step().judge(answer).state
+
+    assert judged(lambda w, g, u, p, lr: w - lr * g * (u >= p)).status == "right"
+    assert "share p" in judged(lambda w, g, u, p, lr: w - lr * g * (u < p)).hint
+    rescaled = judged(lambda w, g, u, p, lr: w - lr * g * (u >= p) / (1 - p))
+    assert "Child-Tuning-F" in rescaled.hint
+    assert "100% of the weights move" in judged(lambda w, g, u, p, lr: w - lr * g).hint
+    assert "not yet for p = 0.9" in judged(lambda w, g, u, p, lr: w - lr * g * (u >= 0.2)).hint
+
+
+def test_the_second_exercise_of_chapter_10():
+    def judged(answer):
+        return unfreezing_order().judge(answer).state
+
+    rng = np.random.default_rng(0)
+    assert judged(lambda n, t: rng.permutation(n) % t).status == "right"
+    assert "in order" in judged(lambda n, t: np.arange(n) % t).hint
+    assert "without replacement" in judged(lambda n, t: rng.integers(t, size=n)).hint
+    assert "not 1 to 4" in judged(lambda n, t: rng.permutation(n) % t + 1).hint
+    assert "whole numbers" in judged(lambda n, t: np.zeros(3)).hint
