@@ -26,8 +26,8 @@ SUBSETS = ("pruning_curve", "recovery", "table", "alignment")
 ONE_DENSITY = ("weight_norms", "gradient_norms", "layer_density")
 ALONE = ("table", "language_heatmap")  # a density that is chosen is the only one shown
 SOME_DENSITIES = ("separability", "weight_distributions", "gradient_distributions", *ALONE)
-ONE_METHOD = ("weight_distributions", "gradient_distributions")
-CONTROLS = ("none", "random", "global random")
+ONE_METHOD = ("weight_distributions", "gradient_distributions", "update_distributions")
+CONTROLS = ("none", "random", "global random", "standard", "no dropout", "head only")
 FIELDS = ("data", "figure", "metric", "subset", "density", "methods")
 
 

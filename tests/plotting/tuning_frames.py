@@ -69,7 +69,7 @@ def run_scalars(
             say(step, "updated", 1_000_000 * (1 - 0.5 * (1 - kept) ** step), scope="run")
             for update in range(1, 11):
                 loss = 1.6 * np.exp(-0.5 * (step - 1) - 0.05 * update) + rng.normal(0, 0.03)
-                say(step, "train_loss", loss, update=str(update))
+                say(step, "train_loss", loss, update=str(10 * (step - 1) + update))
         if measured:
             say(step, "noise_scale", 40 * np.exp(0.4 * step) * rng.uniform(0.7, 1.4))
         if step in (0, epochs):

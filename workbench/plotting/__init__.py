@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from workbench.plotting.registry import FIGURES, Family, figure, gather
 
 if TYPE_CHECKING:
+    from workbench.plotting.activation_map import plot_activation_map
     from workbench.plotting.alignment_curves import plot_alignment_curves
     from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.epoch_curve import plot_epoch_curve
+    from workbench.plotting.epoch_norms import plot_epoch_norms
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
     from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
     from workbench.plotting.language_curves import plot_language_curves
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from workbench.plotting.separability import plot_separability
     from workbench.plotting.table import plot_table
     from workbench.plotting.training_loss import plot_training_loss
+    from workbench.plotting.training_measures import plot_training_measures
+    from workbench.plotting.tuning_heatmap import plot_tuning_heatmap
     from workbench.plotting.zero_shot_curve import plot_zero_shot_curve
 
 _HOME = {
@@ -44,12 +48,14 @@ _HOME = {
     "to_csv": "export",
     "to_png": "export",
     "to_svg": "export",
+    "plot_activation_map": "activation_map",
     "plot_before_after": "before_after",
     "plot_alignment_curves": "alignment_curves",
     "plot_claims": "claims",
     "plot_difference": "difference",
     "plot_distributions": "norms",
     "plot_epoch_curve": "epoch_curve",
+    "plot_epoch_norms": "epoch_norms",
     "plot_fidelity_curve": "fidelity_curves",
     "plot_fidelity_curves": "fidelity_curves",
     "plot_language_curves": "language_curves",
@@ -65,6 +71,8 @@ _HOME = {
     "plot_separability": "separability",
     "plot_table": "table",
     "plot_training_loss": "training_loss",
+    "plot_training_measures": "training_measures",
+    "plot_tuning_heatmap": "tuning_heatmap",
     "plot_zero_shot_curve": "zero_shot_curve",
 }
 
@@ -75,12 +83,14 @@ __all__ = [
     "code",
     "figure",
     "gather",
+    "plot_activation_map",
     "plot_alignment_curves",
     "plot_before_after",
     "plot_claims",
     "plot_difference",
     "plot_distributions",
     "plot_epoch_curve",
+    "plot_epoch_norms",
     "plot_fidelity_curve",
     "plot_fidelity_curves",
     "plot_language_curves",
@@ -96,6 +106,8 @@ __all__ = [
     "plot_separability",
     "plot_table",
     "plot_training_loss",
+    "plot_training_measures",
+    "plot_tuning_heatmap",
     "plot_zero_shot_curve",
     "relevant",
     "to_csv",

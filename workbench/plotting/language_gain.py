@@ -121,16 +121,8 @@ def gains(
     """
     rows = tuning.scores(data, metric, split)
     first, *_ = ordered(rows, source)
-    base, rest = rows[rows["method"] == against], rows[rows["method"] != against]
-    if base.empty:
-        held = words.listing(words.order_methods(rows["method"]), 20)
-        raise ValueError(f"no runs of {against!r} to measure gains against; there are: {held}")
-    keys = ["seed", "step", "subset"]
-    both = rest.merge(base[[*keys, "value"]], on=keys, suffixes=("", "_base"))
-    if both.empty:
-        raise ValueError(f"no other method has a seed and an epoch in common with {against!r}")
-    both = tuning.last(both)
-    both["gain"] = 100 * (both["value"] - both["value_base"])
+    both = tuning.last(tuning.gained(rows, against))
+    both = both.assign(gain=100 * both["value"])
     others = both[both["subset"] != first]
     mean = others.groupby(["method", "seed"], as_index=False)["gain"].mean().assign(subset=MEAN)
     made = []

@@ -65,12 +65,20 @@ def given(axes: Any, count: int) -> np.ndarray:
     return flat[:count]
 
 
-def panel_title(ax: Axes, text: str, theme_name: str = "light") -> None:
-    """A title over one panel, at its left, wrapped to its width."""
-    room = max(10, int(ax.bbox.width / (LABEL * 0.74)))
+def panel_title(
+    ax: Axes, text: str, theme_name: str = "light", *, width: float | None = None
+) -> None:
+    """A title over one panel, at its left, wrapped to its width (or to ``width`` pixels)."""
+    room = max(10, int((ax.bbox.width if width is None else width) / (LABEL * 0.74)))
     lines = [line for part in safe(text).split("\n") for line in textwrap.wrap(part, room)]
     color = theme(theme_name).foreground
     ax.set_title("\n".join(lines), loc="left", fontsize=LABEL, color=color)
+
+
+def beside(ax: Axes, labels: Sequence[str]) -> float:
+    """Pixels that are left for a lone panel beside its ``labels``, which may be long."""
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    return max(90.0, ax.figure.bbox.width - longest * SMALL * 0.82 - 30)
 
 
 def wrap(text: str, figure: Figure, size: float = SMALL) -> str:

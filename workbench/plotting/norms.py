@@ -11,7 +11,12 @@ import pandas as pd
 
 from workbench.plotting import frames, heatmap, layout, style, words
 
-COLUMNS = ("method", "seed", "step", "density", "layer", "module", "left", "right", "count")
+COLUMNS = ("method", "seed", "step", "layer", "module", "left", "right", "count")
+AXES = {  # what is counted where weights are pruned, and where all are trained
+    "weight": ("value of a remaining weight", "value of a weight"),
+    "gradient": ("gradient of a remaining weight", "gradient of a weight that has one"),
+    "update": ("update of a remaining weight", "change of a weight that moved in an epoch"),
+}
 
 
 def plot_norms(
@@ -59,22 +64,24 @@ def plot_distributions(
     theme: str = "light",
     width: float | None = None,
 ) -> np.ndarray:
-    """Draw the distribution of weights or gradients as ridges, one panel per module type.
+    """Draw the distribution of weights, gradients or updates as ridges, a panel per module type.
 
     Each ridge is one density, from all weights on top to the fewest at the bottom, scaled to its
-    own height. The records count surviving weights only, in bins of each run's own; so one run is
-    drawn, and its outermost bins, which hold all that lies beyond, are left out.
+    own height; in records of training without pruning it is one epoch, the first on top. The
+    records count surviving weights only, and gradients and updates that are not 0, in bins of each
+    run's own; so one run is drawn, and its outermost bins, which hold all that lies beyond, are
+    left out.
 
     Args:
-        data: columns method, seed, step, density, layer, module, left, right, count
-            (:func:`workbench.plotting.points.histograms` makes it from records).
+        data: columns method, seed, step, density (of pruned weights), layer, module, left, right,
+            count (:func:`workbench.plotting.points.histograms` makes it from records).
         method: whose weights; the last in reading order (SDP-CC) by default.
         layer: one layer, or all of them together.
         seed: whose run; the lowest by default.
     """
     rows, method = _histograms(data, method, layer, seed)
-    shares = rows.groupby("step")["density"].mean()
-    steps = _steps(shares, densities)
+    shares = _shares(rows)
+    steps = _steps(rows, shares, densities)
     modules = words.order_modules(rows["module"])
     drawn = rows[rows["step"].isin(steps)]
     ridges = {key: _ridge(part) for key, part in drawn.groupby(["module", "step"])}
@@ -107,17 +114,16 @@ def plot_distributions(
             )  # fmt: skip
         layout.panel_title(ax, module, theme)
         ax.set_yticks([len(steps) - 1 - place for place in range(len(steps))])
-        ax.set_yticklabels([words.percent(shares[step]) for step in steps])
+        ax.set_yticklabels([_at(step, shares) for step in steps])
         ax.set_ylim(-0.15, len(steps) + 0.5)
         ax.set_xlim(*reach)
         ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, symmetric=quantity == "weight"))
         style.dress(ax, theme, grid="")
     where = "all layers" if layer is None else f"layer {layer}"
     text = dict(color=look.foreground, fontsize=style.LABEL)
-    axes[0].figure.supylabel("remaining weights", **text)
-    kind = "value" if quantity == "weight" else "gradient"
+    axes[0].figure.supylabel("epoch" if shares is None else "remaining weights", **text)
     who = layout.safe(words.method(method))
-    label = f"{kind} of a remaining weight ({who}, {where})"
+    label = f"{AXES[quantity][shares is None]} ({who}, {where})"
     axes[0].figure.supxlabel(layout.wrap(label, axes[0].figure, style.TITLE), **text)
     return axes
 
@@ -131,20 +137,21 @@ def describe_distributions(
     quantity: str = "weight",
     **_: Any,
 ) -> str:
-    """One sentence with the standard deviation at the first and last density."""
+    """One sentence with the standard deviation at the first and last density or epoch."""
     rows, method = _histograms(data, method, layer, seed)
-    shares = rows.groupby("step")["density"].mean()
+    shares = _shares(rows)
     said = []
-    for step in (shares.index.min(), shares.index.max()):
+    for step in (rows["step"].min(), rows["step"].max()):
         part = rows[rows["step"] == step]
         heights, edges = _ridge(part)
         centres = (edges[1:] + edges[:-1]) / 2
         mass = heights * np.diff(edges)
         mean = np.average(centres, weights=mass)
         deviation = np.sqrt(np.average((centres - mean) ** 2, weights=mass))
-        said.append(f"{deviation:.2g} at {words.percent(shares[step])}")
+        said.append(f"{deviation:.2g} at {'epoch ' * (shares is None)}{_at(step, shares)}")
     return (
-        f"Distribution of the {quantity}s per module type and density for "
+        f"Distribution of the {quantity}s per module type and "
+        f"{'epoch' if shares is None else 'density'} for "
         f"{words.method(method)}; standard deviation {' and '.join(dict.fromkeys(said))}."
     )
 
@@ -174,10 +181,25 @@ def _histograms(
     return rows, method
 
 
-def _steps(shares: pd.Series, densities: Sequence[float] | None) -> list[int]:
+def _shares(rows: pd.DataFrame) -> pd.Series | None:
+    """The density of every step; ``None`` where nothing is pruned and a step is an epoch."""
+    if "density" not in rows or rows["density"].isna().all():
+        return None
+    return rows.groupby("step")["density"].mean()
+
+
+def _steps(
+    rows: pd.DataFrame, shares: pd.Series | None, densities: Sequence[float] | None
+) -> list[int]:
     if densities is not None:
+        if shares is None:
+            raise ValueError("the records have no density to choose from: nothing was pruned")
         return list(dict.fromkeys((shares - wanted).abs().idxmin() for wanted in densities))
-    return sorted(int(s) for s in frames.choose([int(step) for step in shares.index], 6))
+    return sorted(int(s) for s in frames.choose([int(step) for step in rows["step"].unique()], 6))
+
+
+def _at(step: int, shares: pd.Series | None) -> str:
+    return str(step) if shares is None else words.percent(shares[step])
 
 
 def _ridge(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

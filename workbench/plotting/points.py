@@ -1,4 +1,4 @@
-"""Arrays of records as tidy frames: projected points and histograms.
+"""Arrays of records as tidy frames: projected points, histograms and masks.
 
 Works on anything with the attributes of a record: ``config`` (a mapping with ``method`` and
 ``seed``), ``scalars()`` (a long frame) and ``arrays(name)`` (values with ``step`` and ``labels``).
@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.plotting import words
+
+QUANTITIES = ("weight", "gradient", "update")
 
 
 def points(
@@ -52,9 +54,10 @@ def points(
 
 def histograms(records: Iterable[Any], *, quantity: str = "weight") -> pd.DataFrame:
     """Histograms per layer and module: method, seed, step, density, layer, module, left, right,
-    count. ``quantity`` is ``"weight"`` or ``"gradient"``."""
-    if quantity not in ("weight", "gradient"):
-        raise ValueError(f"unknown quantity {quantity!r}; choose 'weight' or 'gradient'")
+    count. ``quantity`` is ``"weight"``, ``"gradient"`` or ``"update"``; the density is NaN in
+    records of training without pruning, whose steps are epochs."""
+    if quantity not in QUANTITIES:
+        raise ValueError(f"unknown quantity {quantity!r}; choose one of {', '.join(QUANTITIES)}")
     parts = []
     for record in _told_apart(records):
         edges = {a.step: np.asarray(a.values, float) for a in record.arrays(f"{quantity}_edges")}
@@ -74,10 +77,30 @@ def histograms(records: Iterable[Any], *, quantity: str = "weight") -> pd.DataFr
             part = pd.DataFrame({"count": counts.ravel()}, index=index).reset_index()
             part["left"] = edge[part["bin"]]
             part["right"] = edge[part.pop("bin") + 1]
-            run = {**_run(record), "step": array.step, "density": shares[array.step]}
+            density = shares[array.step] if shares else np.nan
+            run = {**_run(record), "step": array.step, "density": density}
             parts.append(part.assign(**run))
     if not parts:
         raise ValueError(f"no record has histograms of the {quantity}s")
+    return pd.concat(parts, ignore_index=True)
+
+
+def masks(records: Iterable[Any]) -> pd.DataFrame:
+    """Which sampled gradients the last update of each epoch kept: method, seed, step, layer,
+    element, kept (1 or 0). Records without masks, where nothing is dropped, are passed over."""
+    parts = []
+    for record in _told_apart(records):
+        for array in record.arrays("mask"):
+            kept = np.asarray(array.values)
+            if kept.ndim != 2:
+                raise ValueError(f"mask of shape {kept.shape}; expected (layers, elements)")
+            layer, element = np.indices(kept.shape).reshape(2, -1)
+            part = pd.DataFrame({"layer": layer, "element": element, "kept": kept.ravel()})
+            parts.append(part.assign(**_run(record), step=array.step))
+    if not parts:
+        raise ValueError(
+            "no record has masks of its gradients; choose runs of a method that drops some"
+        )
     return pd.concat(parts, ignore_index=True)
 
 

@@ -39,7 +39,7 @@ class Family:
     metrics: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
-    data: Literal["scalars", "points", "histograms", "claims"] = "scalars"
+    data: Literal["scalars", "points", "histograms", "masks", "claims"] = "scalars"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -154,7 +154,8 @@ _FAMILIES = (
     ),
     Family(
         "gradient_distributions", "Distribution of the gradients",
-        "A wider ridge means that more weights still receive large gradients at that density.",
+        "A wider ridge means that more weights still receive large gradients at that density or "
+        "epoch.",
         "norms", "plot_distributions", arrays=("gradient_histogram", "gradient_edges"),
         data="histograms", fixed={"quantity": "gradient"},
     ),
@@ -189,7 +190,8 @@ _FAMILIES = (
     ),
     Family(
         "training_loss", "Loss during retraining",
-        "Each pruning step (dotted) pushes the loss up and retraining brings it down again.",
+        "Each pruning step (dotted) pushes the loss up and retraining brings it down again; "
+        "without pruning the dotted lines are epochs.",
         "training_loss", "plot_training_loss", ("train_loss",),
     ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
@@ -214,6 +216,53 @@ _FAMILIES = (
         "learned nothing.",
         "seed_spread", "plot_seed_spread", ("kept_share",), TUNED, further=("majority_share",),
         options={"split": _SPLIT, "spread": ("sd", "range", "t95")},
+    ),
+    Family(
+        "tuning_heatmap", "Methods by languages, or by epochs",
+        "Read a row to see what a method does to each language, a column to see which method is "
+        "best there; colours around zero are gains and losses.",
+        "tuning_heatmap", "plot_tuning_heatmap", ("kept_share",), TUNED,
+        options={"columns": ("languages", "epochs"), "show": ("score", "gain"), "split": _SPLIT},
+    ),
+    # The first run may be one that masks nothing, so the masks themselves are not asked for.
+    Family(
+        "activation_map", "Which gradients are on, and since when",
+        "Grey is frozen, blue is active, and the darker the blue the more recently it was turned "
+        "on: whole rows are layers, scattered cells single weights.",
+        "activation_map", "plot_activation_map", ("kept_share",), data="masks",
+    ),
+    Family(
+        "training_measures", "How training went",
+        "How much of the gradient was kept, how many parameters it reached, how far it moved them, "
+        "and how noisy and how sharp the loss is there.",
+        "training_measures", "plot_training_measures", ("kept_share",),
+        further=("noise_scale", "sharpness", "updated", "parameters", "distance"),
+        options={"spread": _SPREAD},
+    ),
+    Family(
+        "epoch_gradient_norms", "Gradient norm per layer and module type, by epoch",
+        "Bright cells are where training still pulls hardest; the texts are the same in every "
+        "epoch.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "gradient_norm"),
+        options={"scale": ("linear", "log")}, fixed={"name": "gradient_norm"},
+    ),
+    Family(
+        "update_norms", "How far each epoch moved every matrix",
+        "Bright cells moved most in that epoch; matrices that were frozen did not move.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "update_norm"),
+        options={"scale": ("linear", "log")}, fixed={"name": "update_norm"},
+    ),
+    Family(
+        "distances", "How far every matrix is from the pretrained one",
+        "Bright cells have been changed most by fine-tuning, dark ones are nearly as pretrained.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "distance"),
+        options={"scale": ("linear", "log")}, fixed={"name": "distance"},
+    ),
+    Family(
+        "update_distributions", "Distribution of the updates of each epoch",
+        "A wider ridge means larger steps; weights that did not move at all are not counted.",
+        "norms", "plot_distributions", arrays=("update_histogram", "update_edges"),
+        data="histograms", fixed={"quantity": "update"},
     ),
     Family(
         "claims", "What the thesis claims, measured here",
@@ -272,8 +321,8 @@ def figure(
 def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.DataFrame:
     """The frame that the figure ``name`` is drawn from.
 
-    Scalars are joined with the settings by ``store.scalars``; points and histograms are read from
-    the arrays of the records. ``options`` are ``projection`` and ``class_names`` for points.
+    Scalars are joined with the settings by ``store.scalars``; points, histograms and masks are read
+    from the arrays of the records. ``options`` are ``projection`` and ``class_names`` for points.
     """
     chosen, records = family(name), list(records)
     if chosen.data == "claims":
@@ -286,4 +335,6 @@ def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.
 
     if chosen.data == "points":
         return points.points(records, **options)
+    if chosen.data == "masks":
+        return points.masks(records)
     return points.histograms(records, quantity=chosen.fixed["quantity"])

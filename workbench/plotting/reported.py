@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.plotting import frames, layout, style, words
+from workbench.plotting import frames, layout, style, tuning, words
+from workbench.plotting.zero_shot_curve import ordered
+
+ZERO_SHOT = "zero-shot"
 
 
 def plot_reported(
@@ -34,7 +37,11 @@ def plot_reported(
         data: long frame of the records.
         reported: the rows of one table as in ``data/thesis``: table, method, density, task,
             metric, value (percent) and mark (text where a cell is in doubt).
-        density: our step nearest to it is shown; by default the lowest density reported.
+        subset: one domain or language of ours; all of them together by default. In records of
+            chapter 10 the same is taken of the reported table, where it has languages, and
+            ``"zero-shot"`` is the mean of all but the language trained on.
+        density: our step nearest to it is shown; by default the lowest density reported. Records
+            without density show the last epoch.
         task, score: which column of the table, such as ``"SST-2"`` and ``"accuracy"``; its
             average by default.
     """
@@ -64,12 +71,12 @@ def plot_reported(
         )  # fmt: skip
         if row["doubt"]:
             axes[1].plot(row["value"] / 100, y, "x", color=look.foreground, markersize=12)
-    at = words.percent(float(ours["density"].min()))
+    at = _at(data, metric, split, ours)
     counts = ours["n"].astype(int)
     seeds = "one seed" if counts.max() == 1 else f"{counts.min()} seeds or more"
     seeds = "1 seed or more" if counts.min() == 1 < counts.max() else seeds
     seeds = f"{counts.max()} seeds" if counts.min() == counts.max() > 1 else seeds
-    titles = [f"measured here, at {at}, {seeds}", f"reported in {source}"]
+    titles = [f"measured here, {at}, {seeds}", f"reported in {source}"]
     if theirs["doubt"].any():
         titles[1] += "\n(cross: the printed cell is in doubt)"
     for number, (ax, title) in enumerate(zip(axes, titles, strict=True)):
@@ -81,8 +88,9 @@ def plot_reported(
         ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         ax.xaxis.set_major_locator(style.MaxNLocator(4))
         ax.margins(x=0.12)
-        layout.panel_title(ax, title, theme)
-    axes[0].set_xlabel(f"{words.scalar(metric)}, {split}")
+        layout.panel_title(ax, title, theme, width=layout.beside(ax, names) if stacked else None)
+    where = f", {words.language(subset)}" if subset else ""
+    axes[0].set_xlabel(f"{words.scalar(metric)}, {split}{where}")
     axes[1].set_xlabel("reported score")
     return axes
 
@@ -107,9 +115,10 @@ def describe_reported(
     said = []
     for method in words.order_methods([*ours.index, *theirs.index]):
         one = words.number(metric, ours.loc[method, "mean"]) if method in ours.index else "not run"
-        two = f"{theirs.loc[method, 'value']:.1f}" if method in theirs.index else "not reported"
+        printed = [f"{value:.1f}" for value in theirs["value"][theirs.index == method]]
+        two = " and ".join(printed) or "not reported"
         said.append(f"{words.method(method)} {one} here, {two} in {source}")
-    return f"{words.scalar(metric).capitalize()} beside reported scores: {words.listing(said)}."
+    return f"{words.scalar(metric).capitalize()} beside reported scores: {words.listing(said, 20)}."
 
 
 def _both(
@@ -117,6 +126,8 @@ def _both(
     density: float | None, task: str | None, score: str | None, spread: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
     """Ours and theirs by method, and where theirs were printed."""
+    if len(data) and "density" not in {*data.get("name", ["density"])}:
+        return _tuned(data, reported, metric, split, subset, task, score, spread)
     known = [*words.METHODS, *data["method"].unique()] if "method" in data else words.METHODS
     theirs, source = _column(reported[reported["method"].isin(known)], task, score)
     pruned = theirs[theirs["density"] < 1]
@@ -129,9 +140,58 @@ def _both(
         raise ValueError(f"none of the methods run here is reported in {source}")
     if theirs["method"].duplicated().any():
         raise ValueError(f"several values for one method in {source}; name score= as well")
-    doubt = theirs["mark"].fillna("").astype(str).str.strip() != ""
-    theirs = theirs.assign(doubt=doubt, value=theirs["value"].astype(float))
+    theirs = _doubted(theirs)
     return ours.set_index("method"), theirs.set_index("method")[["value", "doubt"]], source
+
+
+def _tuned(
+    data: pd.DataFrame, reported: pd.DataFrame, metric: str, split: str, subset: str | None,
+    task: str | None, score: str | None, spread: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
+    """The same of chapter 10's records: the last epoch, and the same languages of the table.
+
+    What the tables call ``none``, fine-tuning as usual, is ``standard`` here.
+    """
+    rows = tuning.last(tuning.scores(data, metric, split))
+    frames.require(reported, ["table", "row", "method", "language"])
+    reported = reported.assign(method=reported["method"].replace("none", tuning.CONTROL))
+    reported = reported[reported["method"].isin([*words.TUNING, *rows["method"].unique()])]
+    first, *others = ordered(rows, None) if subset == ZERO_SHOT else [subset]
+    if subset is None:
+        theirs, source = _column(reported, task, score)
+        if theirs["row"].duplicated().any():  # of one row; some methods have two rows
+            raise ValueError(f"several values for one method in {source}; name score= as well")
+    else:
+        held = reported[~reported["language"].isin(["avg", "all"]) & reported["value"].notna()]
+        chosen = held[held["language"] == first]
+        if subset == ZERO_SHOT:
+            chosen, rows = held[held["language"] != first], rows[rows["subset"] != first]
+        else:
+            rows = rows[rows["subset"] == subset]
+        table = words.listing(list(reported["table"].unique()))
+        if chosen.empty or rows.empty:
+            raise ValueError(f"Table {table} and these runs have no {subset!r} in common")
+        source = f"Table {table}, {words.language(subset)}"
+        chosen = chosen.assign(value=chosen["value"].astype(float), mark=chosen["mark"].fillna(""))
+        each = chosen.groupby(["row", "method"], sort=False)
+        theirs = each.agg(value=("value", "mean"), mark=("mark", "max")).reset_index()
+    if theirs.empty:
+        raise ValueError(f"none of the methods run here is reported in {source}")
+    ours = frames.summarise(rows, ["method"], spread=spread)
+    theirs = _doubted(theirs).set_index("method")[["value", "doubt"]]
+    return ours.set_index("method"), theirs, source
+
+
+def _doubted(theirs: pd.DataFrame) -> pd.DataFrame:
+    """``theirs`` with numbers as numbers, and whether the printed cell is in doubt."""
+    doubt = theirs["mark"].fillna("").astype(str).str.strip() != ""
+    return theirs.assign(doubt=doubt, value=theirs["value"].astype(float))
+
+
+def _at(data: pd.DataFrame, metric: str, split: str, ours: pd.DataFrame) -> str:
+    if "density" in ours:
+        return f"at {words.percent(float(ours['density'].min()))}"
+    return tuning.at_epoch(tuning.last(tuning.scores(data, metric, split)))
 
 
 def _column(
@@ -156,5 +216,5 @@ def _column(
             f"{words.listing(held, 30)}"
         )
     name = f"Table {tables[0]}, {words.listing(list(kept['task'].unique()))}"
-    lowest = words.percent(float(kept["density"][kept["density"] < 1].min()))
-    return kept, f"{name}, at {lowest}" if lowest != "nan%" else name
+    pruned = kept["density"][kept["density"] < 1]
+    return kept, name if pruned.empty else f"{name}, at {words.percent(float(pruned.min()))}"

@@ -62,7 +62,7 @@ def plot_seed_spread(
             ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
         ax.xaxis.set_major_locator(style.MaxNLocator(4))
         ax.margins(x=0.06)
-        layout.panel_title(ax, title.replace(": ", ":\n") if stacked else title, theme)
+        layout.panel_title(ax, title, theme, width=layout.beside(ax, labels) if stacked else None)
     last = pd.concat(parts.values())
     told = f"{words.scalar(metric)}, {split}, {tuning.at_epoch(last)}; {tuning.seeds(counts)}; "
     told += "dot: a seed; tick: mean"

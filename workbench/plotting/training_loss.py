@@ -23,9 +23,9 @@ def plot_training_loss(
 ) -> Axes:
     """Draw the training loss against all updates done so far, one thin line per run.
 
-    Dotted lines mark the pruning steps. Losses of different objectives have different scales: this
-    figure tells whether a run converges, not which method is better. ``smooth`` updates are
-    averaged (a running mean within one step).
+    Dotted lines mark the pruning steps, or the epochs where nothing is pruned. Losses of different
+    objectives have different scales: this figure tells whether a run converges, not which method is
+    better. ``smooth`` updates are averaged (a running mean within one step).
     """
     rows = _rows(data)
     every = rows["method"].unique()
@@ -44,7 +44,9 @@ def plot_training_loss(
         )  # fmt: skip
     for start in rows.groupby("step")["total"].min().iloc[1:]:
         ax.axvline(start - 0.5, color=style.theme(theme).muted, linewidth=0.7, linestyle=":")
-    ax.set_xlabel("updates of retraining (dotted: a pruning step)")
+    pruned = (data["name"] == "density").any()
+    told = "of retraining (dotted: a pruning step)" if pruned else "(dotted: a new epoch)"
+    ax.set_xlabel(f"updates {told}")
     ax.set_ylabel(words.scalar("train_loss"))
     if (rows["value"] > 0).all() and rows["value"].max() > 50 * rows["value"].median():
         ax.set_yscale("log")
@@ -73,7 +75,8 @@ def describe_training_loss(data: pd.DataFrame, **_: Any) -> str:
         start, end = np.mean(own[:tenth]), np.mean(own[-tenth:])
         said.append(f"{words.method(method)} from {start:.3g} to {end:.3g}")
     updates = int(rows["total"].max())
-    return f"Training loss over {updates} updates of retraining: {words.listing(said)}."
+    what = " of retraining" if (data["name"] == "density").any() else ""
+    return f"Training loss over {updates} updates{what}: {words.listing(said, 20)}."
 
 
 def _rows(data: pd.DataFrame) -> pd.DataFrame:
@@ -83,5 +86,8 @@ def _rows(data: pd.DataFrame) -> pd.DataFrame:
     rows = frames.unique(rows, ["method", "seed", "step", "update"], "train_loss")
     rows = rows.sort_values(["method", "seed", "step", "update"])
     length = rows.groupby("step")["update"].max().sort_index()
+    first = rows.groupby("step")["update"].min().sort_index()
+    if len(first) > 1 and (first.to_numpy()[1:] > length.to_numpy()[:-1]).all():
+        return rows.assign(total=rows["update"])  # counted on from epoch to epoch
     before = length.cumsum() - length
     return rows.assign(total=rows["step"].map(before) + rows["update"])

@@ -40,6 +40,19 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["step"] == rows.groupby(["method", "seed"])["step"].transform("max")]
 
 
+def gained(rows: pd.DataFrame, against: str) -> pd.DataFrame:
+    """``rows`` of the other methods less those of ``against`` with the same seed and epoch."""
+    base, rest = rows[rows["method"] == against], rows[rows["method"] != against]
+    if base.empty:
+        held = words.listing(words.order_methods(rows["method"]), 20)
+        raise ValueError(f"no runs of {against!r} to measure gains against; there are: {held}")
+    keys = ["seed", "step", *(["subset"] if "subset" in rows.columns else [])]
+    both = rest.merge(base[[*keys, "value"]], on=keys, suffixes=("", "_base"))
+    if both.empty:
+        raise ValueError(f"no other method has a seed and an epoch in common with {against!r}")
+    return both.assign(value=both["value"] - both.pop("value_base"))
+
+
 def at_epoch(rows: pd.DataFrame) -> str:
     """``after epoch 6``, or ``after the last epoch of each run (4 to 6)``."""
     low, high = int(rows["step"].min()), int(rows["step"].max())
@@ -54,6 +67,12 @@ def seeds(counts: Any) -> str:
     if high == 1:
         return "one seed (n = 1)"
     return f"{high} seeds" if low == high else f"{low} to {high} seeds"
+
+
+def mean_over(counts: Any) -> str:
+    """``mean over 5 seeds``, or ``one seed (n = 1)``."""
+    told = seeds(counts)
+    return told if told.startswith("one") else f"mean over {told}"
 
 
 def draw(
