@@ -148,7 +148,7 @@ def test_a_figure_may_be_transparent(data: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda d: figure("pie", d), "no figure named 'pie'; there are: pruning_curve"),
+        (lambda d: figure("pie", d), "no figure named 'pie'; there are: epoch_curve"),
         (lambda d: figure("table", d, background="red"), "unknown background 'red'"),
         (lambda d: figure("table", d, theme="sepia"), "unknown theme 'sepia'"),
         (lambda d: figure("separability", d), r"plotting.points\(records\)|gather"),

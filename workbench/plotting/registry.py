@@ -67,6 +67,75 @@ _SPLIT = ("test", "validation")
 
 _FAMILIES = (
     Family(
+        "epoch_curve", "Score per epoch, trained on and zero-shot",
+        "Left the language of the labels, right the mean of those without any: a line that falls "
+        "after its best epoch has begun to overfit.",
+        "epoch_curve", "plot_epoch_curve", ("kept_share",), TUNED,
+        options={"split": _SPLIT, "spread": _SPREAD, "before": (True, False)},
+    ),
+    Family(
+        "language_gain", "Gain in every language",
+        "Languages with little pretraining text stand at the bottom: see whether the triangles "
+        "there lie further to the right, and whether their intervals leave zero.",
+        "language_gain", "plot_language_gain", ("kept_share",), TUNED,
+        options={"against": ("standard", "no dropout"), "order": ("pretraining data", "gain"),
+                 "split": _SPLIT},
+    ),
+    Family(
+        "seed_spread", "The final score of every seed",
+        "The closer its dots, the less a method depends on chance; a cross marks a run that "
+        "learned nothing.",
+        "seed_spread", "plot_seed_spread", ("kept_share",), TUNED, further=("majority_share",),
+        options={"split": _SPLIT, "spread": ("sd", "range", "t95")},
+    ),
+    Family(
+        "tuning_heatmap", "Methods by languages, or by epochs",
+        "Read a row to see what a method does to each language, a column to see which method is "
+        "best there; colours around zero are gains and losses.",
+        "tuning_heatmap", "plot_tuning_heatmap", ("kept_share",), TUNED,
+        options={"columns": ("languages", "epochs"), "show": ("score", "gain"), "split": _SPLIT},
+    ),
+    # The first run may be one that masks nothing, so the masks themselves are not asked for.
+    Family(
+        "activation_map", "Which gradients are on, and since when",
+        "Grey is frozen, blue is active, and the darker the blue the more recently it was turned "
+        "on: whole rows are layers, scattered cells single weights.",
+        "activation_map", "plot_activation_map", ("kept_share",), data="masks",
+    ),
+    Family(
+        "training_measures", "How training went",
+        "How much of the gradient was kept, how many parameters it reached, how far it moved them, "
+        "and how noisy and how sharp the loss is there.",
+        "training_measures", "plot_training_measures", ("kept_share",),
+        further=("noise_scale", "sharpness", "updated", "parameters", "distance"),
+        options={"spread": _SPREAD},
+    ),
+    Family(
+        "epoch_gradient_norms", "Gradient norm per layer and module type, by epoch",
+        "Bright cells are where training still pulls hardest; the texts are the same in every "
+        "epoch.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "gradient_norm"),
+        options={"scale": ("linear", "log")}, fixed={"name": "gradient_norm"},
+    ),
+    Family(
+        "update_norms", "How far each epoch moved every matrix",
+        "Bright cells moved most in that epoch; matrices that were frozen did not move.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "update_norm"),
+        options={"scale": ("linear", "log")}, fixed={"name": "update_norm"},
+    ),
+    Family(
+        "distances", "How far every matrix is from the pretrained one",
+        "Bright cells have been changed most by fine-tuning, dark ones are nearly as pretrained.",
+        "epoch_norms", "plot_epoch_norms", ("kept_share", "distance"),
+        options={"scale": ("linear", "log")}, fixed={"name": "distance"},
+    ),
+    Family(
+        "update_distributions", "Distribution of the updates of each epoch",
+        "A wider ridge means larger steps; weights that did not move at all are not counted.",
+        "norms", "plot_distributions", arrays=("update_histogram", "update_edges"),
+        data="histograms", fixed={"quantity": "update"},
+    ),
+    Family(
         "pruning_curve", "Score against remaining weights",
         "Further right is more compressed; a line that stays high keeps the score with fewer "
         "weights, and the dotted control was trained as long without pruning.",
@@ -195,75 +264,6 @@ _FAMILIES = (
         "training_loss", "plot_training_loss", ("train_loss",),
     ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
-    Family(
-        "epoch_curve", "Score per epoch, trained on and zero-shot",
-        "Left the language of the labels, right the mean of those without any: a line that falls "
-        "after its best epoch has begun to overfit.",
-        "epoch_curve", "plot_epoch_curve", ("kept_share",), TUNED,
-        options={"split": _SPLIT, "spread": _SPREAD, "before": (True, False)},
-    ),
-    Family(
-        "language_gain", "Gain in every language",
-        "Languages with little pretraining text stand at the bottom: see whether the triangles "
-        "there lie further to the right, and whether their intervals leave zero.",
-        "language_gain", "plot_language_gain", ("kept_share",), TUNED,
-        options={"against": ("standard", "no dropout"), "order": ("pretraining data", "gain"),
-                 "split": _SPLIT},
-    ),
-    Family(
-        "seed_spread", "The final score of every seed",
-        "The closer its dots, the less a method depends on chance; a cross marks a run that "
-        "learned nothing.",
-        "seed_spread", "plot_seed_spread", ("kept_share",), TUNED, further=("majority_share",),
-        options={"split": _SPLIT, "spread": ("sd", "range", "t95")},
-    ),
-    Family(
-        "tuning_heatmap", "Methods by languages, or by epochs",
-        "Read a row to see what a method does to each language, a column to see which method is "
-        "best there; colours around zero are gains and losses.",
-        "tuning_heatmap", "plot_tuning_heatmap", ("kept_share",), TUNED,
-        options={"columns": ("languages", "epochs"), "show": ("score", "gain"), "split": _SPLIT},
-    ),
-    # The first run may be one that masks nothing, so the masks themselves are not asked for.
-    Family(
-        "activation_map", "Which gradients are on, and since when",
-        "Grey is frozen, blue is active, and the darker the blue the more recently it was turned "
-        "on: whole rows are layers, scattered cells single weights.",
-        "activation_map", "plot_activation_map", ("kept_share",), data="masks",
-    ),
-    Family(
-        "training_measures", "How training went",
-        "How much of the gradient was kept, how many parameters it reached, how far it moved them, "
-        "and how noisy and how sharp the loss is there.",
-        "training_measures", "plot_training_measures", ("kept_share",),
-        further=("noise_scale", "sharpness", "updated", "parameters", "distance"),
-        options={"spread": _SPREAD},
-    ),
-    Family(
-        "epoch_gradient_norms", "Gradient norm per layer and module type, by epoch",
-        "Bright cells are where training still pulls hardest; the texts are the same in every "
-        "epoch.",
-        "epoch_norms", "plot_epoch_norms", ("kept_share", "gradient_norm"),
-        options={"scale": ("linear", "log")}, fixed={"name": "gradient_norm"},
-    ),
-    Family(
-        "update_norms", "How far each epoch moved every matrix",
-        "Bright cells moved most in that epoch; matrices that were frozen did not move.",
-        "epoch_norms", "plot_epoch_norms", ("kept_share", "update_norm"),
-        options={"scale": ("linear", "log")}, fixed={"name": "update_norm"},
-    ),
-    Family(
-        "distances", "How far every matrix is from the pretrained one",
-        "Bright cells have been changed most by fine-tuning, dark ones are nearly as pretrained.",
-        "epoch_norms", "plot_epoch_norms", ("kept_share", "distance"),
-        options={"scale": ("linear", "log")}, fixed={"name": "distance"},
-    ),
-    Family(
-        "update_distributions", "Distribution of the updates of each epoch",
-        "A wider ridge means larger steps; weights that did not move at all are not counted.",
-        "norms", "plot_distributions", arrays=("update_histogram", "update_edges"),
-        data="histograms", fixed={"quantity": "update"},
-    ),
     Family(
         "claims", "What the thesis claims, measured here",
         "Right of zero bears a claim out; an interval that crosses zero decides nothing.",
