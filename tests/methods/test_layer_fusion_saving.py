@@ -96,6 +96,39 @@ def test_shards_and_a_classifier_of_ours(tmp_path):
     assert same(load(tmp_path / "shards"), model)
 
 
+def test_an_encoder_without_a_pooler(make_bert, tokens, tmp_path):
+    from transformers import BertModel
+
+    encoder = BertModel(make_bert().config, add_pooling_layer=False).eval()
+    fuse(encoder, [("encoder.layer.0", "encoder.layer.1")])
+    encoder.save_pretrained(tmp_path / "folder")
+    save(encoder, tmp_path / "file")
+    for path in ("folder", "file"):
+        loaded = load(tmp_path / path)
+        assert same(loaded, encoder) and loaded.pooler is None
+        states = [m(tokens).last_hidden_state for m in (loaded, encoder)]
+        assert torch.equal(*states)
+
+
+@pytest.mark.data
+def test_the_packaged_e5(tmp_path):
+    from workbench.models import load_encoder
+
+    model, tokenizer = load_encoder("e5-small")
+    inputs = tokenizer(["query: one", "query: two or three"], return_tensors="pt", padding=True)
+    pairs = [("encoder.layer.4", "encoder.layer.5")]
+    with torch.no_grad():
+        before = model.eval()(**inputs).last_hidden_state
+        layer_fusion.align(model, pairs)
+        # float32: twelve layers in another order of summation
+        torch.testing.assert_close(model(**inputs).last_hidden_state, before, rtol=0, atol=1e-5)
+        fuse(model, pairs)
+        model.save_pretrained(tmp_path)
+        loaded = load(tmp_path)
+        assert torch.equal(loaded(**inputs).last_hidden_state, model(**inputs).last_hidden_state)
+    assert len(tied_layers(loaded)) == 6 and count(loaded) == count(model)
+
+
 def test_from_pretrained_says_that_layers_are_missing(tmp_path, caplog):
     model = fuse(gpt2(), [("transformer.h.0", "transformer.h.2")])
     model.save_pretrained(tmp_path)

@@ -44,14 +44,14 @@ def kmeans(
     is to find, and prefix sums give the cost of any run at once. By default: the best of a
     thousand cuts (a dynamic program), Lloyd's algorithm on all cuts to its fixed point, then cuts
     moved together, by dynamic programs over a window around each, until no such move helps. That
-    comes within a ten-thousandth of the optimum on weights, in about a second for 590k of them;
+    comes within a thousandth of the optimum, in a second or two for 590k weights;
     ``exact=True`` alone is proven to be the optimum.
 
     Args:
         values: any shape, finite; computed in float64.
         clusters: k, at least 1; no more clusters than distinct values are made.
         exact: the optimum by the dynamic program over all distinct values,
-            :math:`O(k n \log n)` time (a minute for 590k values and 128 clusters) and
+            :math:`O(k n \log n)` time (minutes for 590k values and 128 clusters) and
             4 k n bytes.
         start: ``"exact"`` as above (the default up to 256 clusters), ``"density"`` (cuts by the
             cube root of the density, refined up to 4096 clusters), or ``"quantile"`` (equal counts,

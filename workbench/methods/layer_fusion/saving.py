@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +57,37 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     path = Path(path)
     if path.is_dir():
         return _load_folder(path, model)
+    names, ties, description = _contents(path)
+    if model is None and description is not None:
+        model = _without_pooler(_rebuild(description, path).eval(), names)
     if model is not None:
-        tie_by_name(unwrap(model), _ties_in(path))
+        tie_by_name(unwrap(model), ties)
+    # Without a model, or a file that can be read, this says what is wrong.
     loaded = load_sparse(path, model)
-    tie_by_name(unwrap(loaded), _ties_in(path))
     note_ties(unwrap(loaded))
     return loaded
 
 
-def _ties_in(path: Path) -> list[list[str]]:
-    """Groups of names that the index of a file gives as the same parameter."""
+def _contents(path: Path) -> tuple[list[str], list[list[str]], dict[str, Any] | None]:
+    """Names, groups of names of one parameter, and the description of the model."""
+    groups: dict[str, list[str]] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            index = json.loads((file.metadata() or {}).get("index", "{}"))
-        groups: dict[str, list[str]] = {}
+            metadata = file.metadata() or {}
+        index, description = json.loads(metadata["index"]), json.loads(metadata["model"])
         for name, entry in index.items():
             if "same_as" in entry:
                 groups.setdefault(entry["same_as"], [entry["same_as"]]).append(name)
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError):
-        return []  # load_sparse says what is wrong with the file
-    return list(groups.values())
+        return list(index), list(groups.values()), description
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError):
+        return [], [], None
+
+
+def _without_pooler(model: nn.Module, names: Iterable[str]) -> nn.Module:
+    """Leave out the pooler that a configuration asks for and the saved model did not have."""
+    if getattr(model, "pooler", None) is not None and not any(n[:7] == "pooler." for n in names):
+        model.pooler = None
+    return model
 
 
 def _load_folder(path: Path, model: nn.Module | None) -> nn.Module:
@@ -89,7 +101,7 @@ def _load_folder(path: Path, model: nn.Module | None) -> nn.Module:
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a model that save_pretrained wrote: {error}") from error
     if model is None:
-        model = _build(settings, path).eval()
+        model = _without_pooler(_build(settings, path).eval(), state)
     inner = unwrap(model)
     tie_by_name(inner, ties)
     targets = inner.state_dict(keep_vars=True)
