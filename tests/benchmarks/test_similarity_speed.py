@@ -79,8 +79,7 @@ def pot_seconds(layers: dict[str, np.ndarray]) -> tuple[dict[str, float], np.nda
 
 @pytest.mark.parametrize(
     ("rank", "dtype", "times"),
-    # In single precision POT's own decomposition is more than twice as fast as in double, and
-    # ours less than twice: its squares need care. The promise is for the same numbers.
+    # In single precision POT is more than twice as fast as in double, and ours less than twice.
     [(SIZE, "float64", 5), (300, "float64", 5), (SIZE, "float32", 3)],
     ids=["float64", "float64, rank 300", "float32"],
 )
@@ -89,10 +88,11 @@ def test_bures_is_five_times_faster_than_the_best_backend(benchmark, rank, dtype
         pytest.skip("measured by `make bench`")
     layers = network(rank, dtype)
     similarity_matrix({"0": layers["0"], "1": layers["1"]}, "bures_wasserstein")  # imports
-    ours = min(
-        processor_seconds(lambda: similarity_matrix(layers, "bures_wasserstein")) for _ in range(2)
-    )
-    seconds, expected = pot_seconds(layers)
+    ours, seconds = float("inf"), {}
+    for _ in range(2):  # in turn, so that a busy memory slows both
+        ours = min(ours, processor_seconds(lambda: similarity_matrix(layers, "bures_wasserstein")))
+        again, expected = pot_seconds(layers)
+        seconds = {name: min(value, seconds.get(name, value)) for name, value in again.items()}
     names, matrix = benchmark.pedantic(
         similarity_matrix, args=(layers, "bures_wasserstein"), rounds=1
     )

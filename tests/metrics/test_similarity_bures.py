@@ -139,6 +139,14 @@ def test_scales_far_from_one_and_far_from_each_other():
     assert bures_wasserstein(1e-12 * x, y) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_layers_that_share_no_input_are_as_far_apart_as_their_variances(dtype):
+    x, y = np.random.default_rng(0).normal(size=(2, 400, 320)).astype(dtype)
+    x[:, :160] = y[:, 160:] = 0
+    expected = np.sqrt(np.trace(np.cov(x.T)) + np.trace(np.cov(y.T)))
+    assert bures_wasserstein(x, y, mean=False) == pytest.approx(expected, rel=1e-6)
+
+
 def test_equal_units_have_a_covariance_of_zero():
     x, _ = layers("full")
     flat = np.full_like(x, 0.1)
