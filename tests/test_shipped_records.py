@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.experiments.gradient_dropout import METHODS as DROPPED_METHODS
+from workbench.experiments.gradient_dropout import GradientDropoutTuning
 from workbench.experiments.self_distilled_pruning import METHODS, SelfDistilledPruning
 from workbench.experiments.zero_shot_pruning import METHODS as ZERO_SHOT_METHODS
 from workbench.experiments.zero_shot_pruning import ZeroShotPruning
@@ -14,8 +16,13 @@ SWEEPS = (
     dict(task="emoji_names", model="e5-small", test_size=30, teacher_updates=200),
 )
 SEEDS = (0, 1, 2)
-ZERO_SHOT_SEEDS = {"emoji_names": (0, 1, 2), "topics": (0, 1)}
-THESIS_METHODS = list(ZERO_SHOT_METHODS)[: list(ZERO_SHOT_METHODS).index("Frobenius-MBP") + 1]
+DROPPED = {
+    "emoji_names": (list(DROPPED_METHODS), {}),
+    "topics": (
+        ["standard", "no dropout", "GradDrop", "GradDrop-Epoch", "Layer-GradDrop"],
+        {"train_size": 0},
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +57,11 @@ def test_all_domains_and_languages_are_measured(store):
     assert counts["sentiment"] == 4 and counts["emoji_names"] == 14
 
 
-@pytest.mark.parametrize("task", ZERO_SHOT_SEEDS)
-def test_the_thesis_methods_of_chapter_9_are_found_under_their_settings(store, task):
+@pytest.mark.parametrize("task", ["emoji_names", "topics"])
+def test_every_method_of_chapter_9_is_found_under_its_settings(store, task):
     held = {record.key for record in store.find("zero-shot-pruning", status="finished")}
-    for method in THESIS_METHODS:
-        for seed in ZERO_SHOT_SEEDS[task]:
+    for method in ZERO_SHOT_METHODS:
+        for seed in SEEDS:
             run = ZeroShotPruning.of_method(method, "recorded", seed=seed, task=task)
             assert store.key(run) in held, (method, seed)
 
@@ -68,9 +75,29 @@ def test_chapter_9_is_measured_in_every_language_at_nine_densities(store):
     assert frame[frame["name"] == "retrieval"]["language"].nunique() == 13
 
 
+@pytest.mark.parametrize("task", DROPPED)
+def test_the_methods_of_chapter_10_are_found_under_their_settings_with_five_seeds(store, task):
+    held = {record.key for record in store.find("gradient-dropout", status="finished")}
+    methods, changes = DROPPED[task]
+    for method in methods:
+        for seed in range(5):
+            run = GradientDropoutTuning.of_method(
+                method, "recorded", seed=seed, task=task, **changes
+            )
+            assert store.key(run) in held, (method, seed)
+
+
+def test_chapter_10_is_measured_in_every_language_after_every_epoch(store):
+    frame = store.scalars(store.find("gradient-dropout", method="GradDrop", seed=0))
+    tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
+    counts = tested.groupby("task")[["subset", "step"]].nunique()
+    assert counts.loc["emoji_names"].tolist() == [14, 7]
+    assert counts.loc["topics"].tolist() == [7, 7]
+
+
 def test_they_are_small_and_hold_no_checkpoints(root: Path):
     files = [f for f in (root / "data" / "records").rglob("*") if f.is_file()]
-    assert sum(f.stat().st_size for f in files) < 20 * 2**20
+    assert sum(f.stat().st_size for f in files) < 30 * 2**20
     assert not [f for f in files if "checkpoint" in f.name]
 
 
