@@ -16,13 +16,6 @@ SWEEPS = (
     dict(task="emoji_names", model="e5-small", test_size=30, teacher_updates=200),
 )
 SEEDS = (0, 1, 2)
-DROPPED = {
-    "emoji_names": (list(DROPPED_METHODS), {}),
-    "topics": (
-        ["standard", "no dropout", "GradDrop", "GradDrop-Epoch", "Layer-GradDrop"],
-        {"train_size": 0},
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +68,19 @@ def test_chapter_9_is_measured_in_every_language_at_nine_densities(store):
     assert frame[frame["name"] == "retrieval"]["language"].nunique() == 13
 
 
-@pytest.mark.parametrize("task", DROPPED)
-def test_the_methods_of_chapter_10_are_found_under_their_settings_with_five_seeds(store, task):
+def test_every_method_of_chapter_10_is_found_under_its_settings_with_five_seeds(store):
     held = {record.key for record in store.find("gradient-dropout", status="finished")}
-    methods, changes = DROPPED[task]
-    for method in methods:
+    for method in DROPPED_METHODS:
         for seed in range(5):
-            run = GradientDropoutTuning.of_method(
-                method, "recorded", seed=seed, task=task, **changes
-            )
+            run = GradientDropoutTuning.of_method(method, "recorded", seed=seed)
             assert store.key(run) in held, (method, seed)
 
 
 def test_chapter_10_is_measured_in_every_language_after_every_epoch(store):
-    frame = store.scalars(store.find("gradient-dropout", method="GradDrop", seed=0))
+    frame = store.scalars(store.find("gradient-dropout", method="GradDrop"))
     tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
-    counts = tested.groupby("task")[["subset", "step"]].nunique()
-    assert counts.loc["emoji_names"].tolist() == [14, 7]
-    assert counts.loc["topics"].tolist() == [7, 7]
+    assert tested["seed"].nunique() == 5
+    assert tested["subset"].nunique() == 14 and tested["step"].nunique() == 7
 
 
 def test_they_are_small_and_hold_no_checkpoints(root: Path):
