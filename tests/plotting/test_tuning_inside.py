@@ -168,12 +168,22 @@ def test_measures_are_small_multiples_over_epochs(runs: pd.DataFrame) -> None:
         value=runs["value"].where(runs["name"] != "noise_scale", 10.0 ** runs["step"])
     )
     assert plotting.plot_training_measures(wide, measures=["noise_scale"])[0].get_yscale() == "log"
+    assert all("$" not in label.get_text() for label in axes[3].get_yticklabels())
     some = plotting.plot_training_measures(runs[~runs["name"].isin(["parameters", "sharpness"])])
     assert len(some) == 3
     with pytest.raises(ValueError, match="no measure snr; choose of kept_share, updated"):
         plotting.plot_training_measures(runs, measures=["snr"])
     with pytest.raises(ValueError, match="the data hold none of sharpness"):
         plotting.plot_training_measures(runs[runs["step"] == 2], measures=["sharpness"])
+
+
+def test_what_was_measured_once_stands_side_by_side(runs: pd.DataFrame) -> None:
+    once = runs[(runs["name"] == "sharpness") & (runs["step"] == 6)]
+    (ax,) = plotting.plot_training_measures(once, spread="sd")
+    places = [float(np.asarray(ln.get_xdata())[0]) for ln in ax.lines]
+    np.testing.assert_allclose(places, [5.88, 5.96, 6.04, 6.12])
+    assert [ln.get_marker() for ln in ax.lines][0] == "_"  # the control has no marker elsewhere
+    assert len(ax.collections) == 4
 
 
 def test_the_table_has_languages_or_epochs_across(runs: pd.DataFrame) -> None:

@@ -73,8 +73,8 @@ def plot_language_gain(
         known = any(s in CC100_GIB for s in rows)
         told = (
             f"Gain over {words.method(against)}, {words.scalar(metric)}, {split}, {unit}, {epoch}: "
-            f"mean of {_pairs(shown)}. Triangle right: gain, left: loss; full: the interval leaves "
-            f"zero, hollow: undecided. Languages by {ORDERS[order]}."
+            f"mean of {_pairs(shown)}. Triangle right: gain, left: loss, circle: none; full: "
+            f"the interval leaves zero, hollow: undecided. Languages by {ORDERS[order]}."
         )
         told += " In brackets: GiB of text in CC-100, XLM-R's pretraining data." if known else ""
         told += " Intervals are cut at the edge." if cut else ""
@@ -161,14 +161,14 @@ def _panel(ax: Any, rows: Sequence[Any], theme: str) -> None:
     for y, row in enumerate(rows):
         if row is None:
             continue
-        up = row["mean"] >= 0
-        color = look.blue if up else style.OKABE_ITO["vermillion"]
+        sign = int(np.sign(np.round(row["mean"], 9)))
+        color = {1: look.blue, -1: style.OKABE_ITO["vermillion"], 0: look.muted}[sign]
         known = np.isfinite([row["low"], row["high"]]).all()
         sure = known and (row["low"] > 0 or row["high"] < 0)
         if known:
             ax.plot([row["low"], row["high"]], [y, y], color=color, linewidth=2.0)
         face = color if sure else look.background
-        ax.plot(row["mean"], y, ">" if up else "<", color=color, markerfacecolor=face, markersize=7)
+        ax.plot(row["mean"], y, "o><"[sign], color=color, markerfacecolor=face, markersize=7)
 
 
 def _reach(table: pd.DataFrame) -> tuple[float, float, bool]:
@@ -178,7 +178,7 @@ def _reach(table: pd.DataFrame) -> tuple[float, float, bool]:
     """
     ends = table[["low", "high"]].replace([np.inf, -np.inf], np.nan)
     means = table["mean"]
-    most = max(3 * float(means.abs().max()), 0.5)
+    most = max(1.6 * float(means.abs().max()), 0.5)
     low = max(min(0.0, float(means.min()), float(ends["low"].min())), -most)
     high = min(max(0.0, float(means.max()), float(ends["high"].max())), most)
     low, high = np.nanmin([low, 0.0, means.min()]), np.nanmax([high, 0.0, means.max()])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 
 from workbench.plotting import curves, frames, layout, style, tuning, words
 
@@ -44,23 +45,33 @@ def plot_training_measures(
     parts = _parts(data, measures)
     owned = axes is None
     axes = (
-        layout.panels(
-            len(parts), width=width, theme_name=theme, least=220, most=3, height=230, sharex=True
-        )
+        layout.panels(len(parts), width=width, theme_name=theme, least=220, most=3, height=230)
         if axes is None
         else layout.given(axes, len(parts))
     )
+    last = max(int(rows["step"].max()) for rows in parts.values())
     handles: dict[str, Any] = {}
     summaries = []
     for ax, (name, rows) in zip(axes, parts.items(), strict=True):
         made, summary = tuning.draw(
             ax, rows, "kept_share" if name in SHARES else name, spread=spread, theme=theme
         )
-        handles |= made
+        handles = made | handles
         summaries.append(summary)
         low, high = rows["value"].min(), rows["value"].max()
-        if name not in SHARES and low > 0 and high > 30 * low:
+        if name in SHARES:
+            ax.set_ylim(0, 1.06 * high)
+        elif low > 0 and high > 30 * low:
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3) if high < 1e4 * low else (1,)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_locator(NullLocator())
+        steps = rows["step"].unique()
+        if len(steps) == 1:  # marks side by side
+            ax.set_xlim(steps[0] - 0.45, steps[0] + 0.45)
+            ax.set_xticks(steps)
+        else:
+            ax.set_xlim(-0.03 * last, 1.03 * last)
         layout.panel_title(ax, TITLES[name], theme)
         style.dress(ax, theme)
     layout.label_outer(axes, tuning.XLABEL, "", theme)

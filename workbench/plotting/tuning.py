@@ -18,6 +18,7 @@ from workbench.plotting.zero_shot_curve import parts as source_and_others
 
 CONTROL = "standard"
 XLABEL = "epoch (0: before training)"
+APART = 0.08  # epochs between marks of one epoch
 
 
 def scores(data: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
@@ -81,18 +82,25 @@ def draw(
     """One line per method over epochs, mean over seeds, with its band.
 
     As :func:`workbench.plotting.curves.draw` does, methods beyond those that can be told apart are
-    thin and grey. Returns handles by method and the summary.
+    thin and grey. What was measured in one epoch alone is drawn as marks beside each other, with
+    upright lines for the spread. Returns handles by method and the summary.
     """
     summary = frames.summarise(rows, ["method", "step"], spread=spread)
     shown = words.focus(summary["method"].unique())
     marks = style.method_marks(shown, theme)
     handles: dict[str, Any] = {}
+    alone = summary["step"].nunique() == 1
     for method in words.order_methods(set(summary["method"]) - set(shown)):
         line = summary[summary["method"] == method]
         faint: dict[str, Any] = dict(color=style.theme(theme).grey, alpha=0.5, linewidth=0.9)
+        faint |= {"marker": "."} if alone else {}
         (handles[curves.OTHERS],) = ax.plot(line["step"], line["mean"], zorder=1.5, **faint)
     for place, method in enumerate(shown):
         mark, line = marks[method], summary[summary["method"] == method]
+        if alone:
+            at = line["step"] + (place - (len(shown) - 1) / 2) * APART
+            handles[method] = _mark(ax, at, line, mark)
+            continue
         (handles[method],) = ax.plot(
             line["step"], line["mean"], color=mark.color, linestyle=mark.linestyle,
             linewidth=mark.linewidth, marker=mark.marker or None, markersize=5,
@@ -106,6 +114,16 @@ def draw(
     ax.margins(x=0.03)
     style.value_axis(ax, name)
     return handles, summary
+
+
+def _mark(ax: Axes, at: pd.Series, line: pd.DataFrame, mark: style.Mark) -> Any:
+    """The mean as a mark and its spread as an upright line; the control is a dash."""
+    (drawn,) = ax.plot(
+        at, line["mean"], linestyle="", marker=mark.marker or "_", color=mark.color, markersize=7,
+        markeredgewidth=1.6,
+    )  # fmt: skip
+    ax.vlines(at, line["low"], line["high"], color=mark.color, linewidth=1.6)
+    return drawn
 
 
 def ends(summary: pd.DataFrame, name: str) -> str:
