@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     lives, and tests that start a loop of their own would fail beside it.
     """
     for item in items:
-        if not any(item.get_closest_marker(tier) for tier in TIERS):
+        if item.path.parent == ROOT / "tests" / "browser":
+            item.add_marker(pytest.mark.browser)
+        elif not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.unit)
     yield
     items.sort(key=lambda item: next(i for i, t in enumerate(TIERS) if item.get_closest_marker(t)))

@@ -109,7 +109,13 @@ def test_help_lists_every_target_that_the_readme_names(root: Path) -> None:
 def test_every_test_has_a_tier_that_m_can_choose(root: Path) -> None:
     """The marker of unit tests is given by our hook, which must come before pytest's choice."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "unit"]
-    told = subprocess.run(
-        [*command, "tests/test_floors.py"], cwd=root, capture_output=True, text=True
-    ).stdout
-    assert "test_floors.py::" in told and "deselected" not in told
+    files = ["tests/browser/test_jupyterlab.py", "tests/test_floors.py"]
+    told = subprocess.run([*command, *files], cwd=root, capture_output=True, text=True).stdout
+    assert "test_floors.py::" in told and "test_jupyterlab.py::" not in told
+
+
+def test_the_browser_comes_last(root: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q"]
+    files = ["tests/browser/test_jupyterlab.py", "tests/test_floors.py"]
+    told = subprocess.run([*command, *files], cwd=root, capture_output=True, text=True).stdout
+    assert 0 <= told.index("test_floors.py::") < told.index("test_jupyterlab.py::")

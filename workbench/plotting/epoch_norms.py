@@ -13,6 +13,8 @@ from workbench.plotting import frames, heatmap, layout, style, tuning, words
 
 MOST = 6  # methods drawn unless they are named
 SCALES = ("linear", "log")
+SHORT = {"update_norm": "norm of update", "gradient_norm": "norm of gradient"}
+"""Names that fit beside one row of panels."""
 
 
 def plot_epoch_norms(
@@ -72,7 +74,7 @@ def plot_epoch_norms(
             )
             ax.tick_params(axis="x", rotation=90)
     figure = axes[0, 0].figure
-    heatmap.colorbar(image, axes.ravel().tolist(), words.scalar(name), theme)
+    heatmap.colorbar(image, axes.ravel().tolist(), SHORT.get(name, words.scalar(name)), theme)
     figure.supylabel("layer", color=style.theme(theme).foreground, fontsize=style.LABEL)
     if owned:
         told = f"{words.scalar(name)}, Frobenius norm per matrix; {tuning.mean_over(counts)}"
