@@ -93,3 +93,12 @@ def test_they_name_no_path_and_no_person(root: Path):
     for file in (root / "data" / "records").glob("*/record.json"):
         text = file.read_text(encoding="utf-8")
         assert "/home" not in text and "/root" not in text and "/work" not in text
+
+
+@pytest.mark.parametrize("experiment", ["zero-shot-pruning", "gradient-dropout"])
+def test_distributions_are_on_offer_though_only_one_seed_has_its_arrays(store, experiment):
+    from widgets.explorer import ExplorerState
+
+    offered = ExplorerState(experiment, store).offers("figure")
+    assert "gradient_distributions" in offered
+    assert ("update_distributions" in offered) == (experiment == "gradient-dropout")

@@ -54,9 +54,10 @@ def verdicts(experiment: str, store: Any = None, metric: str = "accuracy") -> Ma
     ]
     head = ("Claim", *(NAMES.get(task, task) for task in tasks))
     pruned = "at 31% of the prunable weights or fewer where a claim names no density; "
+    few, many = found["pairs"].min(), found["pairs"].max()
     caption = (
         f"Difference [95% interval] and verdict; {pruned if _prunes(experiment) else ''}"
-        f"paired by seed, {found['pairs'].min()} to {found['pairs'].max()} pairs"
+        f"paired by seed, {many if few == many else f'{few} to {many}'} pairs"
     )
     return table(head, rows, caption=caption)
 

@@ -184,8 +184,12 @@ class ExplorerState(HasTraits):
         return [first, *self._group().densities(self.frame())]
 
     def _arrays(self, label: str) -> frozenset[str]:
-        """Names of the arrays, as the first run has them: all runs of a group measure the same."""
-        return frozenset(array.name for array in self.groups[label].runs[0].record.arrays())
+        """Names of the arrays, as a run of the lowest seed has them, which figures are drawn from.
+
+        All runs of a group measure the same, but some may be kept without their arrays.
+        """
+        first = min(self.groups[label].runs, key=lambda run: run.seed)
+        return frozenset(array.name for array in first.record.arrays())
 
     def _held(self) -> frozenset[str]:
         """Names of the scalars and arrays in the chosen data."""
