@@ -116,14 +116,13 @@ def test_aligning_leaves_the_function_and_brings_blocks_nearer(make, make_bert):
     assert moved and all(n.startswith(other) or make is chain for n in moved)
 
 
-@pytest.mark.parametrize("make", BLOCKS, ids=lambda f: f.__name__)
+# A layer of a chain cannot be permuted within itself.
+@pytest.mark.parametrize("make", [b for b in BLOCKS if b is not chain], ids=lambda f: f.__name__)
 def test_a_permuted_copy_of_a_block_fuses_to_that_block(make, make_bert):
     """The mean of a block and a permutation of it is the block: nothing is lost."""
     model, inputs = make(make_bert)
     scramble(model)
     one, other = BLOCKS[make]
-    if make is chain:
-        pytest.skip("a layer of a chain cannot be permuted within itself")
     model.get_submodule(other).load_state_dict(model.get_submodule(one).state_dict())
     want = call(model, inputs)
     torch.manual_seed(1)

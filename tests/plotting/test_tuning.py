@@ -7,38 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tuning_frames import METHODS, final, line, note
 
 from workbench import plotting
 from workbench.metrics.contrasts import paired_interval
 from workbench.metrics.resources import CC100_GIB
 from workbench.plotting import FIGURES, style, words
-
-METHODS = ("standard", "GradDrop", "Layer-GradDrop", "GradFreeze-TopDown")
-
-
-@pytest.fixture(scope="module")
-def runs(make: Any) -> pd.DataFrame:
-    """Four methods, five seeds, six epochs, seven languages; one run has failed."""
-    return make.tuning(methods=METHODS)
-
-
-def line(ax: Any, method: str, methods: Any = METHODS) -> Any:
-    mark = style.method_marks(methods)[method]
-    return next(
-        ln for ln in ax.lines
-        if ln.get_color() == mark.color and len(ln.get_xdata()) > 1
-    )  # fmt: skip
-
-
-def note(figure: Any) -> str:
-    return figure._supxlabel.get_text().replace("\n", " ")
-
-
-def final(runs: pd.DataFrame, language: str | None = None) -> pd.Series:
-    """Test accuracy after the last epoch by method and seed."""
-    rows = runs[(runs["name"] == "accuracy") & (runs["split"] == "test") & (runs["step"] == 6)]
-    rows = rows[rows["subset"] == language if language else rows["subset"] != "en"]
-    return rows.groupby(["method", "seed"])["value"].mean()
 
 
 def test_figures_are_offered_for_their_own_records_alone(data: pd.DataFrame, make: Any) -> None:

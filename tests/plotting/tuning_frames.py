@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 
 from workbench.observations import Array
+from workbench.plotting import style
 from workbench.plotting.words import MODULES, TUNING
 
+METHODS = ("standard", "GradDrop", "Layer-GradDrop", "GradFreeze-TopDown")
+"""Those that most tests draw."""
 EPOCHS, LAYERS, ELEMENTS = 6, 4, 48
 LANGUAGES = ("en", "de", "zh", "ar", "tr", "ur", "sw")
 GAIN = {"standard": 0.0, "no dropout": -0.01, "head only": -0.15, "GradDrop": 0.012,
@@ -118,3 +121,22 @@ def arrays(method: str, seed: int = 0, epochs: int = EPOCHS, layers: int = LAYER
             kept = rng.random(turn.shape) > 0.2
         held.append(Array(step, "mask", kept.astype("int8")))
     return held
+
+
+def line(ax: Any, method: str, methods: Any = METHODS) -> Any:
+    mark = style.method_marks(methods)[method]
+    return next(
+        ln for ln in ax.lines
+        if ln.get_color() == mark.color and len(ln.get_xdata()) > 1
+    )  # fmt: skip
+
+
+def note(figure: Any) -> str:
+    return figure._supxlabel.get_text().replace("\n", " ")
+
+
+def final(runs: pd.DataFrame, language: str | None = None) -> pd.Series:
+    """Test accuracy after the last epoch by method and seed."""
+    rows = runs[(runs["name"] == "accuracy") & (runs["split"] == "test") & (runs["step"] == 6)]
+    rows = rows[rows["subset"] == language if language else rows["subset"] != "en"]
+    return rows.groupby(["method", "seed"])["value"].mean()
