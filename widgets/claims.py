@@ -53,20 +53,12 @@ def verdicts(experiment: str, store: Any = None, metric: str = "accuracy") -> Ma
         for claim, part in found.groupby("claim", sort=False)
     ]
     head = ("Claim", *(NAMES.get(task, task) for task in tasks))
-    pruned = "at 31% of the prunable weights or fewer where a claim names no density; "
     few, many = found["pairs"].min(), found["pairs"].max()
     caption = (
-        f"Difference [95% interval] and verdict; {pruned if _prunes(experiment) else ''}"
+        f"Difference [95% interval] and verdict; {found['when'].iloc[0]}; "
         f"paired by seed, {many if few == many else f'{few} to {many}'} pairs"
     )
     return table(head, rows, caption=caption)
-
-
-def _prunes(experiment: str) -> bool:
-    """Whether steps of the experiment have fewer and fewer weights."""
-    from workbench import experiments
-
-    return hasattr(experiments.get(experiment), "densities")
 
 
 def _cell(part: pandas.DataFrame, task: str) -> str:

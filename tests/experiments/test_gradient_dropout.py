@@ -176,4 +176,5 @@ def test_claims_are_read_at_the_last_epoch():
     assert peak["mean"] == pytest.approx(0, abs=1e-12)
     gain = found.loc["Languages with little pretraining data gain more from GradDrop than others."]
     assert gain["mean"] == pytest.approx(0.05 * 1.02, rel=1e-6) and gain["verdict"] == "shows"
+    assert set(found["when"]) == {"after the last epoch"}
     assert set(found["where"]) == {"Table 10.10", "10.4.5", "Figure 10.2", "Figure 10.3"}

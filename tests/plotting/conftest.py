@@ -208,7 +208,7 @@ def data() -> pd.DataFrame:
 
 CLAIMS = pd.DataFrame(
     [
-        (f"{m} does more.", "11.5", quantity, m, against, task, *interval)
+        (f"{m} does more.", "11.5", quantity, m, against, task, *interval, "at 31%")
         for quantity in ("score", "snr", "recovery")
         for m, against, interval in (
             ("SDP-KLD", "magnitude", (0.02, 0.01, 0.03, 6, "shows")),
@@ -218,7 +218,7 @@ CLAIMS = pd.DataFrame(
         for task in ("sentiment", "all")
     ],
     columns=["claim", "where", "quantity", "method", "against", "task", "mean", "low", "high",
-             "pairs", "verdict"],
+             "pairs", "verdict", "when"],
 )  # fmt: skip
 
 

@@ -287,6 +287,7 @@ def test_claims_tell_their_verdict_by_marker_too() -> None:
             ("random", -0.2, -0.21, -0.19, "reversed")]  # fmt: skip
     data = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "verdict"])
     data = data.assign(claim="c", task="all", pairs=6, quantity="score", against="magnitude")
+    data = data.assign(when="after the last epoch")
     (ax,) = plot_claims(data, theme="dark", width=400)
     markers = [line.get_marker() for line in ax.lines if line.get_marker() in "<>o"]
     assert markers == ["<", "o", ">"]
@@ -306,8 +307,9 @@ def test_a_claim_at_a_density_has_a_title_in_words() -> None:
     data = pd.DataFrame(rows, columns=["method", "mean", "low", "high", "verdict"])
     data = data.assign(
         claim="c", task="all", pairs=6, quantity="zero_shot at 31%", against="magnitude"
-    )
+    ).assign(when="after the last epoch")
     (ax,) = plot_claims(data, width=400)
     titles = [text.get_text() for text in ax.texts] + [ax.get_title(loc="left"), ax.get_title()]
     assert any(t.replace("\n", " ") == "zero-shot score, 31% of the weights" for t in titles)
-    assert "of 6 pairs" in ax.figure.texts[-1].get_text().replace("\n", " ")
+    told = ax.figure.texts[-1].get_text().replace("\n", " ")
+    assert "of 6 pairs (task and seed), after the last epoch." in told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.experiments.claimed_tuning import LITTLE, MUCH
+from workbench.experiments.claimed_tuning import LITTLE, MUCH, QUANTITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Claim:
 
 
 COLUMNS = ["claim", "where", "quantity", "method", "against", "task", "mean", "low", "high",
-           "pairs", "verdict"]  # fmt: skip
+           "pairs", "verdict", "when"]  # fmt: skip
 _SDP = ("SDP-KLD", "SDP-COS", "SDP-CC")
 _ALIGNED = ("Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP")
 
@@ -211,7 +211,8 @@ def assess(
 
     ``frame`` is ``Store.scalars(...)``. Where a claim names no density, only pruning steps with at
     most ``highest_density`` of the prunable weights left count (high compression); a pair is one
-    task and seed. Columns: :data:`COLUMNS`. Claims whose runs are not in the frame are left out.
+    task and seed; ``when`` says what counts. Columns: :data:`COLUMNS`. Claims whose runs are not in
+    the frame are left out.
     Raises ``ValueError`` if no step is that dense or sparser.
     """
     import pandas as pd
@@ -219,8 +220,10 @@ def assess(
     from workbench.experiments.claimed import values
     from workbench.metrics.contrasts import contrast
 
+    pruned = f"at {highest_density:.0%} of the prunable weights or fewer where no density is named"
     rows = []
     for claim in claims:
+        when = "after the last epoch" if claim.quantity in QUANTITIES else pruned
         found = values(frame, claim, metric, highest_density)
         if not {claim.better, claim.against} <= set(found["method"]):
             continue
@@ -232,5 +235,5 @@ def assess(
             interval = contrast(part, claim.better, claim.against)
             verdict = {"above": "shows", "below": "reversed"}.get(interval.verdict, "undecided")
             said = (claim.text, claim.where, claim.measured, claim.better, claim.against, task)
-            rows.append((*said, *interval, verdict))
+            rows.append((*said, *interval, verdict, when))
     return pd.DataFrame(rows, columns=COLUMNS)

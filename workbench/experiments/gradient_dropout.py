@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from workbench.experiments.base import setting
 from workbench.experiments.named_methods import NamedMethods
-from workbench.experiments.text import TextExperiment
+from workbench.experiments.text import THESIS_SIZE, TextExperiment
 from workbench.observations import Checkpoint, Observation
 
 Fields = Mapping[str, Any]
@@ -52,6 +52,15 @@ has it; *no dropout* has none, as all other methods here, so that what dropping 
 what leaving out dropout does can be told apart.
 """
 
+FEW_SHOT = dict(
+    task="emoji_names",
+    model="e5-small",
+    train_size=160,
+    eval_size=60,
+    test_size=16,
+    learning_rate=2e-4,
+)
+"""Ten updates an epoch; at this rate no run failed."""
 DRAWN = ("constant", "anneal", "epoch-fresh")
 """Schedules that draw at a rate; the others hand out shares until all train."""
 MASKED = {"tuning": ("gradient dropout",)}
@@ -82,40 +91,13 @@ class GradientDropoutTuning(NamedMethods, TextExperiment):
             epochs=3,
             measured_texts=8,
         ),
-        "laptop": dict(
-            task="emoji_names",
-            model="e5-small",
-            train_size=160,
-            eval_size=60,
-            test_size=16,
-            epochs=4,
-            learning_rate=2e-4,
-        ),
-        "recorded": dict(
-            task="emoji_names",
-            model="e5-small",
-            train_size=160,
-            eval_size=60,
-            test_size=16,
-            epochs=6,
-            learning_rate=2e-4,
-            measure_every=3,
-        ),
-        "thesis": dict(
-            task="xnli",
-            model="FacebookAI/xlm-roberta-large",
-            pooling="cls",
-            train_size=0,
-            eval_size=0,
-            test_size=0,
-            max_length=256,
-            batch_size=32,
-            freeze_embeddings=False,
-            epochs=10,
-            learning_rate=5e-6,
-            checkpoint_every=1000,
-            measured_texts=128,
-        ),
+        "laptop": dict(**FEW_SHOT, epochs=4),
+        "recorded": dict(**FEW_SHOT, epochs=6, measure_every=3),
+        "thesis": {
+            **THESIS_SIZE,
+            **dict(task="xnli", model="FacebookAI/xlm-roberta-large", max_length=256),
+            **dict(epochs=10, learning_rate=5e-6, checkpoint_every=1000, measured_texts=128),
+        },
     }
 
     tuning: Literal[

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from workbench.experiments.base import setting
 from workbench.experiments.iterative_pruning import PRUNED, IterativePruning
 from workbench.experiments.scoring import CRITERIA, NEED_DATA
-from workbench.experiments.text import Inputs
+from workbench.experiments.text import THESIS_SIZE, Inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,25 +121,13 @@ class ZeroShotPruning(IterativePruning):
             learning_rate=3e-4,
             parallel_size=12,
         ),
-        "thesis": dict(
-            task="xnli",
-            model="FacebookAI/xlm-roberta-base",
-            pooling="cls",
-            train_size=0,
-            eval_size=0,
-            test_size=0,
-            max_length=256,
-            batch_size=32,
-            freeze_embeddings=False,
-            teacher_updates=12_000,
-            teacher_learning_rate=5e-6,
-            pruning_steps=32,
-            final_density=0.9**32,
-            updates=12_000,
-            learning_rate=5e-6,
-            checkpoint_every=1000,
-            parallel_size=300,
-        ),
+        "thesis": {
+            **THESIS_SIZE,
+            **dict(task="xnli", model="FacebookAI/xlm-roberta-base", max_length=256),
+            **dict(teacher_updates=12_000, teacher_learning_rate=5e-6),
+            **dict(updates=12_000, learning_rate=5e-6, checkpoint_every=1000),
+            **dict(pruning_steps=32, final_density=0.9**32, parallel_size=300),
+        },
     }
 
     criterion: str = setting(

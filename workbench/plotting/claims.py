@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.plotting import frames, layout, style, words
 
-COLUMNS = ["claim", "task", "mean", "low", "high", "pairs", "verdict"]
+COLUMNS = ["claim", "task", "mean", "low", "high", "pairs", "verdict", "when"]
 
 
 def plot_claims(
@@ -27,7 +27,7 @@ def plot_claims(
 
     Args:
         data: frame of ``experiments.claims.assess``: ``claim``, ``quantity``, ``task``, ``mean``,
-            ``low``, ``high``, ``pairs`` and ``verdict``.
+            ``low``, ``high``, ``pairs``, ``verdict`` and ``when``.
         task: which task; ``"all"`` (both together) where there is one, else the first.
     """
     chosen = _rows(data, task)
@@ -65,9 +65,8 @@ def plot_claims(
     pairs = f"{many} pairs" if few == many else f"{few} to {many} pairs"
     layout.footnote(
         axes[0].figure,
-        f"Mean difference and 95% interval of {pairs} (task and seed) "
-        f"{_where(chosen)}. Arrow right: the claim shows. Arrow left: the reverse does. Hollow: "
-        "undecided.",
+        f"Mean difference and 95% interval of {pairs} (task and seed), {chosen['when'].iloc[0]}. "
+        "Arrow right: the claim shows. Arrow left: the reverse does. Hollow: undecided.",
         theme,
     )
     return axes
@@ -85,14 +84,6 @@ TITLES = {
     "mutual_information": "information about the teacher, nats",
     "recovery": "score regained by retraining",
 }
-
-
-EPOCHS = ("final", "spread", "after_peak", "gain")
-
-
-def _where(chosen: pd.DataFrame) -> str:
-    tuned = chosen["quantity"].isin(EPOCHS).all()
-    return "after the last epoch" if tuned else "at high compression"
 
 
 def _title(quantity: str) -> str:
