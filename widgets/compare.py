@@ -12,6 +12,7 @@ from widgets.callbacks import MessageState, guard
 from widgets.figure_card import FigureCard, FigureState, Spec
 from widgets.text import Markup, markup, show, table
 from widgets.theme import in_voila
+from workbench.plotting.families import LAYERED
 
 if TYPE_CHECKING:
     import pandas
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from widgets.theme import Page
 
 EVERY_SEED = ", all seeds"
+PAIRS = {"left": ("magnitude", "standard"), "right": ("SDP-CC", "GradDrop")}
+"""What is compared at first, by chapter."""
 ALL = "all"
-LAYERED = ("weight_norm", "gradient_norm", "layer_density")
 
 
 class ComparisonState(HasTraits):
@@ -40,9 +42,9 @@ class ComparisonState(HasTraits):
         wanted = self._wanted.get(name, "")
         if wanted in offered:
             return wanted
-        default = {"left": "magnitude" + EVERY_SEED, "right": "SDP-CC" + EVERY_SEED}.get(name)
-        if default in offered:
-            return default
+        for method in PAIRS.get(name, ()):
+            if method + EVERY_SEED in offered:
+                return method + EVERY_SEED
         return offered[-1 if name == "right" else 0] if offered else ""
 
     def choose(self, name: str, value: str) -> None:
@@ -68,7 +70,8 @@ class ComparisonState(HasTraits):
             held = [*dict.fromkeys(rows["subset"].dropna())] if "subset" in rows else []
             return (ALL, *held) if len(held) > 1 else ()
         if name == "density" and self["metric"] in LAYERED:
-            return ("lowest", *self._group().densities(frame))
+            held = self._group().densities(frame)
+            return ("lowest", *held) if held else ()
         return ()
 
     def spec(self) -> Spec:
@@ -97,7 +100,7 @@ class ComparisonState(HasTraits):
         return Spec("difference", data, options, query, title=title, key=key)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """The same as numbers: remaining weights, left, right, right minus left."""
+        """The same as numbers: remaining weights or epoch, left, right, right minus left."""
         from workbench.plotting import words
 
         metric = self["metric"]
@@ -111,8 +114,13 @@ class ComparisonState(HasTraits):
             gap = second - first
             shown = f"{100 * gap:+.1f} points" if words.is_fraction(metric) else f"{gap:+.3g}"
             values = (words.number(metric, first), words.number(metric, second), shown)
-            lines.append((words.percent(min(at, also)), *values))
+            lines.append((words.percent(min(at, also)) if self.pruned else str(step), *values))
         return lines
+
+    @property
+    def pruned(self) -> bool:
+        """Whether steps have fewer and fewer weights; else they are epochs."""
+        return not _prunable(self.explorer.frame()).empty
 
     def _curve(self, runs: Sequence[Run]) -> dict[int, tuple[float, float]]:
         """Step -> (density, mean of the metric over seeds and, for all of them, subsets)."""
@@ -185,7 +193,8 @@ class Comparison(w.VBox):
             self.row.children = shown
         self.card.spec = self.state.spec()
         rows = self.state.rows()
-        head = ("Remaining weights", self.state["left"], self.state["right"], "Difference")
+        along = "Remaining weights" if self.state.pruned else "Epoch"
+        head = (along, self.state["left"], self.state["right"], "Difference")
         self.table.value = table(head, rows, caption="In numbers") if rows else markup("")
 
 

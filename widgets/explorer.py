@@ -71,13 +71,6 @@ class ExplorerState(HasTraits):
         """Whether there is no finished record at all."""
         return not self.groups
 
-    @property
-    def comparable(self) -> bool:
-        """Whether two runs can stand side by side: only where there are pruning steps."""
-        from workbench.plotting import FIGURES
-
-        return FIGURES["difference"].available(self._held())
-
     def reload(self) -> None:
         """Look for new records."""
         self._groups = None

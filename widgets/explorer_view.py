@@ -92,7 +92,7 @@ class Explorer(w.VBox):
             self.compare.layout.display = "none"
             self.messages.say(_empty(self.state.experiment))
             return
-        self.compare.layout.display = "" if self.state.comparable else "none"
+        self.compare.layout.display = ""
         self._fill(self.rows, MAIN)
         self._fill(self.further, self.state.options())
         self.more.layout.display = "" if self.further.children else "none"

@@ -23,7 +23,7 @@ def test_figures_are_offered_for_their_own_records_alone(data: pd.DataFrame, mak
     own = {"epoch_curve", "language_gain", "seed_spread", "tuning_heatmap", "activation_map",
            "training_measures", "epoch_gradient_norms", "update_norms", "distances",
            "update_distributions"}  # fmt: skip
-    assert held == own | {"training_loss", "gradient_distributions"}
+    assert held == own | {"training_loss", "gradient_distributions", "difference"}
     assert not pruned & own
 
 
@@ -184,3 +184,25 @@ def test_without_a_majority_nothing_is_called_failed(runs: pd.DataFrame) -> None
     assert left.get_yticklabels()[0].get_text() == "standard fine-tuning"
     assert not [ln for ln in left.lines if ln.get_marker() == "x"]
     assert "failed" not in note(left.figure) and "lowest to highest seed" in note(left.figure)
+
+
+def test_two_methods_differ_by_epoch_where_nothing_was_pruned(runs: pd.DataFrame) -> None:
+    sides = dict(left="standard", right="GradDrop", subset="sw")
+    axes = plotting.plot_difference(runs, **sides)
+    gap = axes[2].lines[1]
+    np.testing.assert_array_equal(gap.get_xdata(), range(7))
+    last = final(runs, "sw")
+    want = (last["GradDrop"] - last["standard"]).mean()
+    assert gap.get_ydata()[-1] == pytest.approx(want)
+    assert all("epoch" in ax.get_xlabel() for ax in axes)
+    told = plotting.FIGURES["difference"].describe(runs, **sides)
+    assert f"{100 * want:+.1f} points" in told and "after epoch 6" in told
+    left, _, minus = plotting.plot_difference(
+        runs, left="standard", right="GradDrop", metric="update_norm"
+    )
+    rows = runs[(runs["name"] == "update_norm") & (runs["step"] == 6)]
+    means = rows.groupby(["method", "layer", "module"])["value"].mean()
+    wanted = (means["GradDrop"] - means["standard"]).to_numpy()
+    shown = np.asarray(minus.images[0].get_array())
+    np.testing.assert_allclose(np.sort(shown.ravel()), np.sort(wanted))
+    assert left.get_ylabel() == "layer" and "mean over 5 seeds, last epoch" in note(left.figure)

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
-from workbench.plotting import curves, frames, heatmap, layout, style, words
-
-LAYERED = ("weight_norm", "gradient_norm", "layer_density")
+from workbench.plotting import curves, frames, heatmap, layout, style, tuning, words
+from workbench.plotting.families import LAYERED
 
 
 def plot_difference(
@@ -34,7 +33,9 @@ def plot_difference(
     The two are values of the column ``by``: two methods, two keys of records, two settings. They
     may be left out if the column holds two. Seeds that both have are subtracted one by one before
     the mean is taken, so what a seed does to both cancels out. A scalar per layer and module
-    (``weight_norm``, ...) gives heatmaps of the step nearest ``density``, others give curves.
+    (``weight_norm``, ...) gives heatmaps of the step nearest ``density``, others give curves:
+    against remaining weights, or against epochs where nothing was pruned (no ``density`` in the
+    data), whose last one the heatmaps show.
     """
     left, right = _sides(data, by, left, right)
     pair = [_rows(data[data[by] == s], metric, split, subset, estimator) for s in (left, right)]
@@ -44,7 +45,8 @@ def plot_difference(
         else layout.given(axes, 3)
     )
     draw = _draw_layers if metric in LAYERED else _draw_curves
-    shown: dict[str, Any] = dict(metric=metric, spread=spread, density=density, by=by, theme=theme)
+    shown: dict[str, Any] = dict(metric=metric, spread=spread, density=density, theme=theme)
+    shown["epochs"] = not _is_pruned(data)
     draw(axes, pair, (left, right), **shown)
     minus = "\N{MINUS SIGN}"
     names = [_word(by, side) for side in (left, right)]
@@ -80,9 +82,16 @@ def describe_difference(
     value = _signed(metric, last["mean"])
     if np.isfinite(last["low"]):
         value += f" ({_signed(metric, last['low'])} to {_signed(metric, last['high'])})"
-    at = words.percent(last["density"])
     note = frames.seeds_note(summary, spread)
+    if not _is_pruned(data):
+        return f"{start} per epoch: {value} after epoch {int(last['step'])}; {note}."
+    at = words.percent(last["density"])
     return f"{start} against remaining weights: {value} at {at}; {note}."
+
+
+def _is_pruned(data: pd.DataFrame) -> bool:
+    """Whether steps have densities; else they are epochs."""
+    return bool((data["name"] == "density").any())
 
 
 def _sides(data: pd.DataFrame, by: str, left: Any, right: Any) -> tuple[Any, Any]:
@@ -105,14 +114,23 @@ def _rows(
     data: pd.DataFrame, metric: str, split: str, subset: str | None, estimator: str
 ) -> pd.DataFrame:
     if metric in LAYERED:
-        return frames.against_density(data, metric, by=["layer", "module"])
+        return _placed(data, metric, ["layer", "module"], {})
     labels: dict[str, Any] = dict(split=split, subset=subset, phase="after")
     if metric == "mutual_information":
         labels |= dict(estimator=estimator, role="estimate")
     rows = frames.select(data, metric)
     if "split" in rows.columns and not (rows["split"] == split).any():
         labels["split"] = None  # measured on one split only
-    return frames.against_density(data, metric, by=["subset"], **labels)
+    return _placed(data, metric, ["subset"], labels)
+
+
+def _placed(data: pd.DataFrame, metric: str, by: list[str], labels: dict[str, Any]) -> pd.DataFrame:
+    """Rows with a density: that of their step, or 1 throughout where nothing was pruned."""
+    if _is_pruned(data):
+        return frames.against_density(data, metric, by=by, **labels)
+    rows = frames.select(data, metric, **labels)
+    by = [column for column in by if column in rows.columns]
+    return frames.unique(rows, ["method", "seed", "step", *by], metric).assign(density=1.0)
 
 
 def _minus(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
@@ -130,13 +148,14 @@ def _minus(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_curves(
     axes: np.ndarray, pair: list[pd.DataFrame], sides: tuple[Any, Any], *,
-    metric: str, spread: str, density: float | None, by: str, theme: str,
+    metric: str, spread: str, density: float | None, epochs: bool, theme: str,
 ) -> None:  # fmt: skip
     look = style.theme(theme)
     reach = []
     for ax, part in zip(axes, pair, strict=False):
         # The two may be of one method: each is drawn alone, in its method's look.
-        _, summary = curves.draw(ax, part, metric, spread=spread, theme=theme)
+        one = tuning.draw if epochs else curves.draw
+        _, summary = one(ax, part, metric, spread=spread, theme=theme)
         reach += [summary["mean"], summary["low"], summary["high"]]
     every = pd.concat(reach).dropna()
     pad = 0.06 * (every.max() - every.min()) or 0.05
@@ -145,12 +164,18 @@ def _draw_curves(
     summary = frames.summarise(_minus(*pair), ["step"], spread=spread)
     ax = axes[2]
     ax.axhline(0, color=look.muted, linewidth=1.2)
-    ax.plot(summary["density"], summary["mean"], "-o", color=look.foreground, markersize=4)
+    along = summary["step" if epochs else "density"]
+    ax.plot(along, summary["mean"], "-o", color=look.foreground, markersize=4)
     if summary["low"].notna().any():
         shown = dict(color=look.foreground, alpha=0.18, lw=0)
-        ax.fill_between(summary["density"], summary["low"], summary["high"], **shown)
-    every = curves.shares(pair[0])
-    style.density_axis(ax, summary["density"], every=every)
+        ax.fill_between(along, summary["low"], summary["high"], **shown)
+    xlabel = tuning.XLABEL
+    if epochs:
+        ax.xaxis.set_major_locator(style.MaxNLocator(integer=True))
+    else:
+        every = curves.shares(pair[0])
+        style.density_axis(ax, along, every=every)
+        xlabel = curves.XLABEL + ("\n(of all parameters)" if every else "")
     bound = 1.15 * float(np.nanmax(np.abs(summary[["mean", "low", "high"]].to_numpy()))) or 1e-3
     ax.set_ylim(-bound, bound)
     if words.is_fraction(metric):
@@ -160,7 +185,7 @@ def _draw_curves(
         ax.set_ylabel("difference")
     axes[0].set_ylabel(words.scalar(metric))
     for ax in axes:
-        ax.set_xlabel(curves.XLABEL + ("\n(of all parameters)" if every else ""))
+        ax.set_xlabel(xlabel)
         style.dress(ax, theme)
     note = frames.seeds_note(summary, spread)
     layout.footnote(axes[0].figure, note, theme)
@@ -174,7 +199,7 @@ def _layer_table(rows: pd.DataFrame, density: float | None) -> pd.DataFrame:
 
 def _draw_layers(
     axes: np.ndarray, pair: list[pd.DataFrame], sides: tuple[Any, Any], *,
-    metric: str, spread: str, density: float | None, by: str, theme: str,
+    metric: str, spread: str, density: float | None, epochs: bool, theme: str,
 ) -> None:  # fmt: skip
     look = style.theme(theme)
     one, two = (_layer_table(part, density) for part in pair)
@@ -189,6 +214,9 @@ def _draw_layers(
     for ax in axes:
         ax.tick_params(axis="x", rotation=90)
     axes[0].set_ylabel("layer")
+    held = [part["seed"].nunique() for part in pair]
+    told = tuning.mean_over(held) + (", last epoch" if epochs else "")
+    layout.footnote(axes[0].figure, told, theme)
 
 
 def _word(by: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 SCORES = ("accuracy", "f1", "matthews", "spearman")
 TESTED = (*SCORES, "agreement", "calibration_error")
 MEASURED = ("snr", "mutual_information", "cka", "silhouette", "fisher_ratio", "nearest_centroid")
-LAYERED = ("weight_norm", "gradient_norm", "layer_density")
+LAYERED = ("weight_norm", "gradient_norm", "layer_density", "update_norm", "distance")
 TUNED = (*SCORES, "calibration_error")
 
 
@@ -239,7 +239,7 @@ FAMILIES = (
         "difference", "Two runs and their difference",
         "The third panel is the second minus the first, seed by seed: where its band leaves zero, "
         "the two differ in every seed.",
-        "difference", "plot_difference", ("density",), (*TESTED, *MEASURED, *LAYERED),
+        "difference", "plot_difference", (), (*TESTED, *MEASURED, *LAYERED),
         options={"split": _SPLIT, "spread": _SPREAD},
     ),
     Family(
