@@ -10,6 +10,7 @@ from workbench import datasets, models
 from workbench.experiments import inputs as reading
 from workbench.experiments import languages, text
 from workbench.experiments.fine_tuning import FineTuning
+from workbench.experiments.gradient_dropout import GradientDropoutTuning
 from workbench.experiments.self_distilled_pruning import SelfDistilledPruning
 from workbench.experiments.zero_shot_pruning import ZeroShotPruning
 from workbench.observations import Array, Checkpoint, Scalar
@@ -174,6 +175,18 @@ def test_criteria_are_defined_for_a_head_on_every_token(translated, method):
     left = [o.value for o in seen if getattr(o, "name", "") == "density"
             and o.labels["scope"] == "prunable"]  # fmt: skip
     assert left[-1] == pytest.approx(0.1, abs=2e-2)
+
+
+@pytest.mark.parametrize("method", ["GradDrop-Epoch", "LoRA", "Mixout", "layer-wise decay"])
+def test_chapter_10_runs_on_words_and_resumes_bit_for_bit(measured, method):
+    sizes = dict(**SMALL, epochs=2, measured_texts=8)
+    e = GradientDropoutTuning.of_method(method, "smoke", **sizes)
+    seen = list(e.run())
+    last = {o.name for o in seen if isinstance(o, Scalar) and o.step == 2}
+    assert last >= TAGGED | {"updated", "gradient_norm", "distance", "sharpness"}
+    assert not [o for o in seen if isinstance(o, Scalar) and o.name == "majority_share"]
+    place = next(i for i, o in enumerate(seen) if isinstance(o, Checkpoint))
+    assert measured(e.run(resume=seen[place])) == measured(seen[place + 1 :])
 
 
 def test_every_task_can_be_chosen():
