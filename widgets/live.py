@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 STATES = ("idle", "running", "cancelling", "cancelled", "finished", "failed")
 PAUSE = 0.5
 """Seconds between two updates of the page."""
+WORDS = {
+    "cancelled": "cancelled; what was measured is kept",
+    "recorded": "nothing ran: these settings were run before, and this is their record. "
+    "Another setting or seed is a new run",
+}
+"""What is said of an end, where its name alone is not enough."""
 _one = threading.Lock()
 
 
@@ -108,7 +114,8 @@ class LiveRun(HasTraits):
         return pandas.DataFrame([*self._rows.values()])
 
     def _run(self, experiment: Any) -> None:
-        ended, drawer = "failed", threading.Thread(target=self._draw, daemon=True)
+        ended, ran = "failed", False
+        drawer = threading.Thread(target=self._draw, daemon=True)
         try:
             store = self._store() if callable(self._store) else self._store
             self.key = store.key(experiment)
@@ -116,6 +123,7 @@ class LiveRun(HasTraits):
             drawer.start()
             with closing(store.stream(experiment)) as run:
                 for observation in run:
+                    ran = True
                     self._take(observation, columns)
                     if self._stop.is_set():
                         break
@@ -128,13 +136,14 @@ class LiveRun(HasTraits):
             self.error = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         finally:
             _one.release()
-            self._finish(ended, drawer)
+            self._finish(ended, drawer, ran)
 
-    def _finish(self, ended: str, drawer: threading.Thread) -> None:
+    def _finish(self, ended: str, drawer: threading.Thread, ran: bool) -> None:
         self._latest = None
         self.seconds_left = None
-        self.text = {"cancelled": "cancelled; what was measured is kept"}.get(ended, ended)
-        if ended == "finished":
+        recorded = ended == "finished" and not ran
+        self.text = WORDS.get("recorded" if recorded else ended, ended)
+        if ended == "finished" and ran:
             self.done = self.total = max(self.total, 1)
         self.state = ended
         self._news.set()

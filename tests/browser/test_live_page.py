@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from browsing import CHAPTER, Server, Visitor
 
 LIVE = ".wb-live .wb-figure"
 
 
+def start(page: Any, seed: int) -> None:
+    """Start the run of ``seed``, which no other test has run: the tests share a store."""
+    field = page.locator(".wb-live input[type=number]").first
+    field.fill(str(seed))
+    field.press("Enter")
+    page.click("button:text-is('Start the run')")
+
+
 def test_a_run_starts_draws_is_cancelled_and_is_resumed(visit: Visitor, server: Server) -> None:
     visitor = visit().open(server.page(CHAPTER))
     page = visitor.page
-    page.click("button:text-is('Start the run')")
+    start(page, seed=11)
     page.wait_for_selector(".wb-run-running")
     page.wait_for_selector(f"{LIVE} img")
     first = visitor.figure(LIVE)
@@ -28,10 +38,13 @@ def test_a_run_starts_draws_is_cancelled_and_is_resumed(visit: Visitor, server: 
     assert "what was measured is kept" in page.inner_text(".wb-progress")
     done = page.evaluate("document.querySelector('.wb-progress progress').value")
     page.click("button:text-is('Resume')")
-    page.wait_for_selector(".wb-run-running")
     page.wait_for_function("(v) => document.querySelector('progress')?.value > v", arg=done)
     page.wait_for_selector(".wb-run-finished")
-    page.wait_for_selector("button:text-is('Start the run'):enabled")
+
+    # The same settings again: nothing is left to do, and the page says so.
+    page.click("button:text-is('Start the run'):enabled")
+    page.wait_for_selector(".wb-progress:has-text('these settings were run before')")
+    page.wait_for_selector(f"{LIVE} img")
     visitor.clean()
 
 
@@ -56,7 +69,7 @@ def test_closing_the_page_ends_its_kernel(visit: Visitor, server: Server) -> Non
     kernel = page.evaluate(
         "JSON.parse(document.querySelector('#jupyter-config-data').textContent).kernelId"
     )
-    page.click("button:text-is('Start the run')")
+    start(page, seed=12)
     page.wait_for_selector(".wb-run-running")
     assert server.get(f"/api/kernels/{kernel}")[0] == 200
     page.goto("about:blank")

@@ -33,7 +33,6 @@ def test_a_model_is_loaded_and_follows_the_slider(
     models = page.locator(f"{PANEL} .wb-control select").nth(1)
     assert "tiny" in models.inner_text(), "a visitor chooses from a menu"
     page.click(f"{PANEL} button:text-is('Load')")
-    page.wait_for_selector(".wb-run-loading")
     page.wait_for_selector(".wb-run-ready")
     page.wait_for_function(
         f"document.querySelectorAll('{PANEL} figure img[alt]').length === 3"

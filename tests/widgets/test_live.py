@@ -137,6 +137,8 @@ def test_a_finished_run_shows_its_record(run: LiveRun) -> None:
         run.start(Slow(pruning_steps=2))
         run.join(20)
         assert run.state == "finished" and len(run.frame()) > 50
+    assert "nothing ran" in run.text and "seed is a new run" in run.text
+    assert run.total == 0, "no bar for what did not run"
 
 
 def test_the_page_is_told_at_most_as_often_as_it_can_draw(
