@@ -236,9 +236,9 @@ def test_an_altered_conversion_is_named_and_made_again(small_e5, caplog):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with caplog.at_level(logging.WARNING, "workbench.models"):
+    with caplog.at_level(logging.WARNING, "workbench.sources"):
         again, _ = load_encoder("e5-small")
-    assert "converting e5-small again" in caplog.text and "model.safetensors" in caplog.text
+    assert "making e5-small again" in caplog.text and "model.safetensors" in caplog.text
     assert len(small_e5) == 2 and equal(model, again)
 
 

