@@ -1,7 +1,7 @@
-"""What gets compressed: encoders, and the classifiers that sit on one.
+"""What gets compressed: encoders and the classifiers that sit on one, and convolutional networks.
 
-``ENCODERS``, ``Encoder`` and ``fingerprint`` are light. Everything else imports torch and
-transformers, and does so when it is first asked for.
+``ENCODERS``, ``Encoder``, ``CONVNETS``, ``TRAINED`` and ``fingerprint`` are light. Everything else
+imports torch, most of it transformers, and does so when it is first asked for.
 """
 
 from __future__ import annotations
@@ -9,9 +9,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from workbench.models.convnets import CONVNETS, TRAINED
 from workbench.models.registry import ENCODERS, Encoder, fingerprint
 
 if TYPE_CHECKING:
+    from workbench.models.convnets import (
+        convnet,
+        load_convnet,
+        normalise,
+        save_convnet,
+        trained_convnet,
+    )
     from workbench.models.encoders import load_encoder
     from workbench.models.parameters import freeze_embeddings, parameter_report
     from workbench.models.sentence import (
@@ -30,15 +38,22 @@ _LAZY = {
     "TokenClassifier": "tokens",
     "TokenClassifierConfig": "tokens",
     "classifier": "sentence",
+    "convnet": "convnets",
     "encode_batch": "sentence",
     "freeze_embeddings": "parameters",
+    "load_convnet": "convnets",
     "load_encoder": "encoders",
+    "normalise": "convnets",
     "parameter_report": "parameters",
+    "save_convnet": "convnets",
     "token_classifier": "tokens",
+    "trained_convnet": "convnets",
 }
 
 __all__ = [
+    "CONVNETS",
     "ENCODERS",
+    "TRAINED",
     "ClassifierOutput",
     "Encoder",
     "SentenceClassifier",
@@ -46,12 +61,17 @@ __all__ = [
     "TokenClassifier",
     "TokenClassifierConfig",
     "classifier",
+    "convnet",
     "encode_batch",
     "fingerprint",
     "freeze_embeddings",
+    "load_convnet",
     "load_encoder",
+    "normalise",
     "parameter_report",
+    "save_convnet",
     "token_classifier",
+    "trained_convnet",
 ]
 
 
