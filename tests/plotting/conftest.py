@@ -16,6 +16,7 @@ from workbench.plotting.words import METHODS, MODULES
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import fusion_frames as fusion  # noqa: E402
 import tuning_frames as tuning  # noqa: E402
 
 DENSITIES = (1.0, 0.74, 0.55, 0.41, 0.3, 0.22, 0.165, 0.12, 0.09, 0.067, 0.05)
@@ -170,6 +171,13 @@ def of_tuning(name: str) -> bool:
     return "kept_share" in family.scalars or "update_histogram" in family.arrays
 
 
+def of_fusion(name: str) -> bool:
+    """Whether the figure ``name`` is drawn from chapter 8's records alone."""
+    from workbench.plotting import FIGURES
+
+    return "stored_share" in FIGURES[name].scalars
+
+
 def tuned(method: str, seed: int = 0) -> FakeRecord:
     """A record of chapter 10 with masks and histograms."""
     frame = tuning.scalars(methods=(method,), seeds=(seed,))
@@ -188,12 +196,15 @@ def make() -> Any:
         densities = DENSITIES
         tuning = staticmethod(tuning.scalars)
         tuned = staticmethod(tuned)
+        fusion = fusion
 
         @staticmethod
         def one_seed(name: str) -> pd.DataFrame:
             """Three methods of the chapter that the figure ``name`` is for, one seed."""
             if of_tuning(name):
                 return tuning.scalars(methods=TUNED[:3], seeds=(4,), epochs=2)
+            if of_fusion(name):
+                return fusion.scalars(seeds=(4,), shares=(1.0, 0.5, 0.2))
             methods = ("none", "magnitude", "SDP-CC")
             return scalars(methods=methods, seeds=(4,), densities=(1.0, 0.5, 0.05))
 
@@ -237,6 +248,9 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
         if of_tuning(name):
             held = [tuned(method) for method in TUNED[:3]] if family.data != "scalars" else []
             out[name] = (gather(name, None, held) if held else epochs, {})
+            continue
+        if of_fusion(name):
+            out[name] = (fusion.scalars(), {})
             continue
         frame = data if family.data == "scalars" else gather(name, None, records)
         out[name] = (frame, {})

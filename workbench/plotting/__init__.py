@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.plotting.alignment_curves import plot_alignment_curves
     from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
+    from workbench.plotting.compression_curve import plot_compression_curve
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.epoch_curve import plot_epoch_curve
     from workbench.plotting.epoch_norms import plot_epoch_norms
@@ -52,6 +53,7 @@ _HOME = {
     "plot_before_after": "before_after",
     "plot_alignment_curves": "alignment_curves",
     "plot_claims": "claims",
+    "plot_compression_curve": "compression_curve",
     "plot_difference": "difference",
     "plot_distributions": "norms",
     "plot_epoch_curve": "epoch_curve",
@@ -87,6 +89,7 @@ __all__ = [
     "plot_alignment_curves",
     "plot_before_after",
     "plot_claims",
+    "plot_compression_curve",
     "plot_difference",
     "plot_distributions",
     "plot_epoch_curve",

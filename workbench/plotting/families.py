@@ -15,6 +15,7 @@ TESTED = (*SCORES, "agreement", "calibration_error")
 MEASURED = ("snr", "mutual_information", "cka", "silhouette", "fisher_ratio", "nearest_centroid")
 LAYERED = ("weight_norm", "gradient_norm", "layer_density", "update_norm", "distance")
 TUNED = (*SCORES, "calibration_error")
+COMPRESSED = ("accuracy", "perplexity")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Family:
 _SPREAD = ("range", "sd", "t95")
 _SCALE = ("log", "linear")
 _SPLIT = ("test", "validation")
+_SCOPE = ("compressible", "all")
 
 FAMILIES = (
     Family(
@@ -258,6 +260,17 @@ FAMILIES = (
         "Each pruning step (dotted) pushes the loss up and retraining brings it down again; "
         "without pruning the dotted lines are epochs.",
         "training_loss", "plot_training_loss", ("train_loss",),
+    ),
+    Family(
+        "compression_curve", "Score against stored bytes, without and with retraining",
+        "Further right fewer bytes are stored; the further right a ring stands, the longer a "
+        "method holds on before its score gets worse faster. The dotted level is the whole "
+        "network.",
+        "compression_curve", "plot_compression_curve", ("stored_share",), COMPRESSED,
+        options={
+            "split": _SPLIT, "scope": _SCOPE, "spread": _SPREAD, "inflections": (True, False),
+            "scale": _SCALE,
+        },
     ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
     Family(

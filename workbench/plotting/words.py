@@ -78,11 +78,15 @@ _SCALAR_WORDS = {
     "noise_scale": "gradient noise scale (texts)",
     "sharpness": "sharpness (largest Hessian eigenvalue)",
     "majority_share": "score of the most frequent class",
+    "stored_share": "stored bytes left",
+    "stored_bytes": "stored bytes",
+    "multiply_adds": "multiply-adds per example",
+    "seconds_per_batch": "seconds per batch",
 }
 
 _FRACTIONS = frozenset(
     ("accuracy", "f1", "agreement", "calibration_error", "nearest_centroid", "density")
-    + ("layer_density", "retrieval", "kept_share", "majority_share")
+    + ("layer_density", "retrieval", "kept_share", "majority_share", "stored_share")
 )
 
 
@@ -106,8 +110,22 @@ def is_fraction(name: str) -> bool:
     return name in _FRACTIONS
 
 
+def is_logarithmic(name: str) -> bool:
+    """Whether a scalar is drawn on a logarithmic axis and averaged there; lower is then better."""
+    return name == "perplexity"
+
+
+def direction(name: str) -> str:
+    """The words for a score with the side that is good: ``"accuracy (higher is better)"``."""
+    if is_logarithmic(name):
+        return f"{scalar(name)} (log scale, lower is better)"
+    return f"{scalar(name)} (higher is better)"
+
+
 def number(name: str, value: float) -> str:
     """One value as text: percent with one digit for fractions, three digits otherwise."""
+    if is_logarithmic(name) and value >= 1000:
+        return f"{value:,.0f}"
     return f"{100 * value:.1f}%" if is_fraction(name) else f"{value:.3g}"
 
 
