@@ -1,7 +1,8 @@
-"""What gets compressed: encoders and the classifiers that sit on one, and convolutional networks.
+"""What gets compressed: encoders and classifiers on them, convolutional networks, language models.
 
-``ENCODERS``, ``Encoder``, ``CONVNETS``, ``TRAINED`` and ``fingerprint`` are light. Everything else
-imports torch, most of it transformers, and does so when it is first asked for.
+``ENCODERS``, ``Encoder``, ``CONVNETS``, ``TRAINED``, ``LANGUAGE_MODELS`` and ``fingerprint`` are
+light. Everything else imports torch, most of it transformers, and does so when it is first asked
+for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench.models.convnets import CONVNETS, TRAINED
+from workbench.models.language import LANGUAGE_MODELS
 from workbench.models.registry import ENCODERS, Encoder, fingerprint
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         trained_convnet,
     )
     from workbench.models.encoders import load_encoder
+    from workbench.models.language import blocks, load_language_model
     from workbench.models.parameters import freeze_embeddings, parameter_report
     from workbench.models.sentence import (
         ClassifierOutput,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from workbench.models.tokens import TokenClassifier, TokenClassifierConfig, token_classifier
 
 _LAZY = {
+    "blocks": "language",
     "ClassifierOutput": "sentence",
     "SentenceClassifier": "sentence",
     "SentenceClassifierConfig": "sentence",
@@ -43,6 +47,7 @@ _LAZY = {
     "freeze_embeddings": "parameters",
     "load_convnet": "convnets",
     "load_encoder": "encoders",
+    "load_language_model": "language",
     "normalise": "convnets",
     "parameter_report": "parameters",
     "save_convnet": "convnets",
@@ -53,6 +58,7 @@ _LAZY = {
 __all__ = [
     "CONVNETS",
     "ENCODERS",
+    "LANGUAGE_MODELS",
     "TRAINED",
     "ClassifierOutput",
     "Encoder",
@@ -60,6 +66,7 @@ __all__ = [
     "SentenceClassifierConfig",
     "TokenClassifier",
     "TokenClassifierConfig",
+    "blocks",
     "classifier",
     "convnet",
     "encode_batch",
@@ -67,6 +74,7 @@ __all__ = [
     "freeze_embeddings",
     "load_convnet",
     "load_encoder",
+    "load_language_model",
     "normalise",
     "parameter_report",
     "save_convnet",

@@ -30,6 +30,7 @@ _MINILM_FILES = (
     "vocab.txt",
     "special_tokens_map.json",
 )
+_OWN: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 _HUB_FILES = (
     "config.json",
@@ -96,8 +97,8 @@ def load_encoder(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         return tiny.model(len(tokenizer)), tokenizer
     if place.kind == "folder":
         assert place.folder is not None
-        return _from_folder(place.folder)
-    return _from_folder(fetch(name))
+        return _encoder(place.folder)
+    return _encoder(fetch(name))
 
 
 def fetch(name: str) -> Path | None:
@@ -144,32 +145,48 @@ def _e5_folder() -> Path:
     return _e5().ensure(convert)
 
 
-def _from_folder(folder: Path | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _encoder(folder: Path | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     assert folder is not None
     check_folder(folder)
     # The first heavy import of this module.
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, bool] = {}
+    if not _has_pooler(folder):
+        with quiet():
+            config = AutoConfig.from_pretrained(folder, **_OWN)
+        options = without_pooler(AutoModel._model_mapping[type(config)])
+    return from_folder(folder, AutoModel, **options)
+
+
+def from_folder(
+    folder: Path, kind: Any, **options: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model of an Auto class ``kind`` and the tokenizer that lie in ``folder``.
+
+    In evaluation mode, float32; weights from safetensors alone, and no code from the folder.
+    ``options`` go to the model. Raises what :func:`check_folder` raises, and ValueError where the
+    weights do not fill the model.
+    """
+    check_folder(folder)
+    import torch
+    from transformers import AutoTokenizer
+
     with quiet():
-        config = AutoConfig.from_pretrained(folder, **options)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        if not _has_pooler(folder):
-            options |= without_pooler(AutoModel._model_mapping[type(config)])
-        model, info = AutoModel.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_OWN)
+        model, info = kind.from_pretrained(
             folder,
-            config=config,
             dtype=torch.float32,
             use_safetensors=True,
             output_loading_info=True,
+            **_OWN,
             **options,
         )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(
             f"{folder}: the weights lack {len(missing)} of the {type(model).__name__}'s tensors, "
-            f"such as {missing[0]!r}. Save the whole encoder with save_pretrained."
+            f"such as {missing[0]!r}. Save the whole model with save_pretrained."
         )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.models.convnets import registry as convnets
+from workbench.models.language import registry as language
 
 # Raise it when the same source files would give other weights than before.
 CONVERSION = 1
@@ -218,10 +219,13 @@ def fingerprint(name: str) -> str:
     Cheap: it reads pinned checksums and revisions, never the network. A local folder is told
     apart by its JSON files and its safetensors files (size, header, and 1 MB of samples spread
     over each file above 32 MB). A hub id without a revision is only told apart by its name.
-    Names of convolutional networks, and files of one, are understood as well.
+    Names of convolutional networks, files of one, and names of language models are understood as
+    well.
     """
     if isinstance(name, str) and convnets.is_convnet(name):
         return convnets.fingerprint(name)
+    if name in language.ARCHITECTURES:
+        return language.fingerprint(name)
     place = locate(name)
     digest = hashlib.sha256()
     if place.kind == "folder":
