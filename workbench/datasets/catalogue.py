@@ -20,6 +20,7 @@ from workbench.datasets import (
 )
 from workbench.datasets.bring_your_own import is_own, open_own, parse
 from workbench.datasets.corpora import CORPORA
+from workbench.datasets.image_tasks import IMAGE_TASKS
 from workbench.datasets.places import content, folders, missing_files
 from workbench.datasets.task import Task
 from workbench.sources.cache import digest
@@ -48,7 +49,9 @@ def describe(task: str, **columns: str | None) -> Task:
 
 
 def fingerprint(task: str, source: str | os.PathLike[str] = "auto", **columns: str | None) -> str:
-    """A name for the data of a task or a corpus: changes with the files and the loader's version.
+    """A name for the data of a task, of texts or pictures, or of a corpus.
+
+    It changes with the files and the loader's version.
 
     Cheap, and the same before and after a download. A hub revision that is not a commit can move
     under its name; pin ``revision=`` for records that last.
@@ -56,9 +59,10 @@ def fingerprint(task: str, source: str | os.PathLike[str] = "auto", **columns: s
     if is_own(task):
         own = parse(task, **columns)
         return digest("own", sorted(own.options.items()), own.source.fingerprint())
-    if task in CORPORA:
+    other = CORPORA.get(task) or IMAGE_TASKS.get(task)
+    if other:
         _no_columns(task, columns)
-        return content(CORPORA[task], source)
+        return content(other, source)
     return content(describe(task, **columns), source)
 
 
@@ -92,6 +96,9 @@ def load(
 
 
 def _loader(task: str) -> ModuleType:
+    for verb, names in (("load_images", IMAGE_TASKS), ("load_corpus", CORPORA)):
+        if task in names:
+            raise ValueError(f"task={task!r} is no table of texts: use {verb}({task!r}).")
     if task not in _LOADERS:
         raise ValueError(
             f"task={task!r} is unknown; allowed: {', '.join(_LOADERS)}, or your own data as "
