@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 from traitlets import link
 
-from widgets import later
+from widgets.asking_view import AskView, legend, menus
 from widgets.callbacks import Messages, MessageState, guard
 from widgets.figure_card import FigureCard, FigureState, Spec
-from widgets.panel import Row
 from widgets.text import Markup, markup, show
-from widgets.theme import WIDTHS, Page, bridge, current_page, style
+from widgets.theme import WIDTHS, Page, bridge, style
 from widgets.what_if import WhatIfState
 from widgets.what_if_costs import costs
 
@@ -47,7 +46,7 @@ class AtOnce(Spec):
         return READINGS[self.figure]
 
 
-class WhatIf(w.VBox):
+class WhatIf(AskView):
     """Load a model once, then prune it by any criterion at any density and look at it at once.
 
     ``models`` offers further encoders by folder or hub id; ``profile`` and ``settings`` are those
@@ -57,6 +56,9 @@ class WhatIf(w.VBox):
     >>> WhatIf(task="emoji_names", model="e5-small")  # doctest: +SKIP
     """
 
+    state: WhatIfState
+    invitation = "ready: change the criterion, the scope or the density"
+
     def __init__(
         self,
         profile: str = "laptop",
@@ -65,18 +67,12 @@ class WhatIf(w.VBox):
         models: Sequence[str] = (),
         **settings: Any,
     ) -> None:
-        super().__init__()
-        self.messages = MessageState()
-        self.state = WhatIfState(profile, store=store, models=models, **settings)
-        self.page = current_page()
+        super().__init__(WhatIfState(profile, store=store, models=models, **settings))
         self.beside = beside(self.page)
         self.cards = {
             name: FigureState(self.beside, self.messages, later=True)
             for name in ("layers", "weights", "scores")
         }
-        self.start = _button("Load", "Loads the model and its data", "success")
-        self.stop = _button("Cancel", "Stops loading", "")
-        self.progress = show(Markup(""), "wb-progress")
         self.about = show(Markup(""))
         self.costs = show(Markup(""))
         for name in ("wb-card", "wb-costs"):
@@ -84,55 +80,23 @@ class WhatIf(w.VBox):
         self.layered = w.Dropdown(options=PER_LAYER, description="Per layer and module")
         self.layered.add_class("wb-control")
         self.figures = self._figures()
+        loading = self._settings("Which model", [self._row(name) for name in LOADING], FURTHER)
         self.children = (
-            style(), bridge(self.page), self._settings(), self._question(), self.progress,
+            style(), bridge(self.page), loading, self._question(), self.progress,
             Messages(self.messages), self.about, self.figures,
         )  # fmt: skip
-        for name in ("wb-column", "wb-what-if", "wb-ready"):
-            self.add_class(name)
-        self.start.on_click(guard(self._load, self.messages))
-        self.stop.on_click(guard(lambda _: self.state.cancel(), self.messages))
-        self.state.observe(guard(self._status, self.messages), ["state", "text", "done"])
-        self.state.observe(guard(self._failed, self.messages), "failure")
-        self.state.observe(guard(self._draw, self.messages), "answer")
-        self.state.settings.observe(guard(self._status, self.messages), ["values", "errors"])
+        self.add_class("wb-what-if")
         self.layered.observe(guard(self._draw, self.messages), "value")
         self._status()
 
     # ---- what a person sets ----
 
-    def _settings(self) -> w.Widget:
-        rows = {name: self._row(name) for name in (*LOADING, *FURTHER)}
-        more = w.ToggleButton(description=f"More settings ({len(FURTHER)})")
-        more.add_class("wb-button")
-        rest = self._menus([rows[name] for name in FURTHER])
-        rest.layout.display = "none"
-        more.observe(lambda c: rest.layout.set_trait("display", "" if c["new"] else "none"),
-                     "value")  # fmt: skip
-        buttons = w.HBox([self.start, self.stop, more])
-        buttons.add_class("wb-row")
-        loading = self._menus([rows[name] for name in LOADING])
-        box = w.VBox([_legend("Which model"), loading, buttons, rest])
-        box.add_class("wb-column")
-        return box
-
     def _question(self) -> w.Widget:
-        rows = [self._row("criterion"), self._row("scope"), Density(self.state, self.messages)]
-        box = w.VBox([_legend("How to prune it"), self._menus([*rows, self.layered])])
+        rows = [self._row(name) for name in ("criterion", "scope")]
+        rows += [Density(self.state, self.messages), self.layered]
+        box = w.VBox([legend("How to prune it"), menus(rows)])
         box.add_class("wb-column")
         return box
-
-    def _row(self, name: str) -> Row:
-        return Row(self.state.settings, name, self.messages)
-
-    def _menus(self, rows: list[w.Widget]) -> w.HBox:
-        box = w.HBox(rows)
-        box.add_class("wb-menus")
-        return box
-
-    def _load(self, button: Any) -> None:
-        later.queue().open()  # whoever presses a button has the page
-        self.state.load()
 
     # ---- what a person sees ----
 
@@ -152,18 +116,6 @@ class WhatIf(w.VBox):
             overflow="visible", width="100%", align_items="flex-start",
         )  # fmt: skip
         return w.GridBox(stacks, layout=layout)
-
-    def _status(self, change: Any = None) -> None:
-        state = self.state
-        self.start.disabled = state.busy
-        self.stop.disabled = state.state != "loading"
-        self.stop.description = "Cancelling…" if state.state == "cancelling" else "Cancel"
-        self.start.description = "Load again" if state.loaded is not None else "Load"
-        self.progress.value = status(state)
-
-    def _failed(self, change: Any) -> None:
-        if change["new"] is not None:
-            self.messages.report(change["new"])
 
     def _draw(self, change: Any = None) -> None:
         answer: Answer | None = self.state.answer
@@ -243,30 +195,3 @@ def words(answer: Answer) -> str:
         f"The score is that of {answer.about}. Nothing is retrained after pruning: iterative "
         "pruning, as the chapters do it, keeps far more."
     )
-
-
-def status(state: WhatIfState) -> Markup:
-    """What the panel does now, as a bar with a name and as text."""
-    if state.state == "idle" and not state.text:
-        return markup('<p class="wb-run-idle" role="status">{}</p>', "Press Load to begin.")
-    bar, text = Markup(""), state.text or state.state
-    if state.busy and state.total:
-        bar = markup(
-            '<progress max="{}" value="{}" aria-label="Progress of loading"></progress>',
-            state.total, state.done,
-        )  # fmt: skip
-    if state.state == "ready":
-        text = "ready: change the criterion, the scope or the density"
-        if state.stale:
-            text = "these settings are not loaded yet: press Load again"
-    return markup('{}<p class="wb-run-{}" role="status">{}</p>', bar, state.state, text)
-
-
-def _legend(text: str) -> w.HTML:
-    return show(markup("<h3>{}</h3>", text), "wb-group")
-
-
-def _button(label: str, tooltip: str, kind: str) -> w.Button:
-    button = w.Button(description=label, tooltip=tooltip, button_style=kind)
-    button.add_class("wb-button")
-    return button

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from widgets import later, live, what_if
+from widgets import asking, later, live
 from widgets.theme import Page
 from widgets.what_if import WhatIfState
 from widgets.what_if_costs import costs
@@ -80,7 +80,7 @@ def loading(settings: Any, *tuned: Any) -> Iterator[Progress]:
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch, sketched: None) -> Iterator[None]:
     monkeypatch.setattr(asked.WhatIf, "loading", loading)
-    monkeypatch.setattr(what_if, "QUIET", 0.01)
+    monkeypatch.setattr(asking, "QUIET", 0.01)
     monkeypatch.setattr(later, "_queue", [])
     gate.set()
     yield
@@ -164,7 +164,7 @@ def test_another_model_may_be_asked_for_while_a_question_is_answered(state: What
 def test_it_waits_for_a_run_of_the_same_page(state: WhatIfState) -> None:
     with live._one:
         state.load()
-        until(lambda: state.text == what_if.BUSY)
+        until(lambda: state.text == asking.BUSY)
         assert state.loaded is None
     assert state.wait(20) and state.state == "ready"
 
@@ -219,12 +219,14 @@ def test_a_fine_tuned_head_comes_from_the_records(tmp_path: Path) -> None:
     wanted = asked.WhatIf(
         task=task, model="tiny", head="fine-tuned", train_size=16, test_size=4, updates=3
     )
-    found = what_if._recorded(store, wanted)
+    found = asking.recorded(store, wanted.fine_tuning())
     assert found.key == held.key and found.config["updates"] == 2
     own = store.collect(wanted.fine_tuning())
-    assert what_if._recorded(store, wanted).key == own.key, "the settings' own comes first"
+    assert asking.recorded(store, wanted.fine_tuning()).key == own.key, (
+        "the settings' own comes first"
+    )
     other = asked.WhatIf(task="sentiment", model="tiny", head="fine-tuned")
-    assert what_if._recorded(store, other) is None
+    assert asking.recorded(store, other.fine_tuning()) is None
 
 
 # The view
