@@ -89,7 +89,7 @@ def test_a_dump_that_grows_without_end_is_not_read(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_had_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"corpus='wiki' is unknown; allowed: enwiki"):
+    with pytest.raises(ValueError, match=r"corpus='wiki' is unknown; allowed: enwiki, wikitext2"):
         load_corpus("wiki")
     with pytest.raises(ValueError, match=r"enwiki: .*shortened.bz2 is missing"):
         load_corpus("enwiki", source=tmp_path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from workbench.datasets import enwiki
+from workbench.datasets import enwiki, wikitext
 from workbench.datasets.corpus import Corpus
 from workbench.datasets.places import folders, missing_files
 from workbench.sources.progress import Progress
 
-_LOADERS: dict[str, ModuleType] = {module.CORPUS.name: module for module in (enwiki,)}
+_LOADERS: dict[str, ModuleType] = {module.CORPUS.name: module for module in (enwiki, wikitext)}
 CORPORA: dict[str, Corpus] = {name: module.CORPUS for name, module in _LOADERS.items()}
 
 

@@ -39,7 +39,7 @@ def load_language_model(
 
         about = ARCHITECTURES[name]
         tokenizer = train_tokenizer(texts, about.vocabulary, context=about.context)
-        return _fresh(about, len(tokenizer), tokenizer.eos_token_id), tokenizer
+        return _named_loss(_fresh(about, len(tokenizer), tokenizer.eos_token_id)), tokenizer
     folder = encoders.fetch(name) if _can_be_one(name) else None
     if folder is None:
         raise ValueError(
@@ -55,7 +55,13 @@ def load_language_model(
             f"{name!r} sees the words that come after, so it cannot be asked to predict them. Give "
             "a model that reads from left to right, such as openai-community/gpt2."
         )
-    return model, tokenizer
+    return _named_loss(model), tokenizer
+
+
+def _named_loss(model: PreTrainedModel) -> PreTrainedModel:
+    # Not every class name tells transformers which loss it is; it would warn, and take this one.
+    model.loss_type = "ForCausalLM"
+    return model
 
 
 def _can_be_one(name: str) -> bool:
