@@ -95,7 +95,8 @@ def layer_groups(
     network without numbered layers is grouped by class and shape instead ("Conv2d 16x144": 16
     filters of 16 channels of 3x3), so that the members of a group can be compared. Convolutions
     are (out, in * kh * kw); modules that store their weights as (in, out), such as GPT-2's
-    ``Conv1D`` and transposed convolutions, are turned round.
+    ``Conv1D`` and transposed convolutions, are turned round. The queries, keys and values that
+    GPT-2 keeps in one ``attn.c_attn`` are there apart as well, all three under its name.
     """
     from workbench.metrics.norms import layer_weights, module_type  # imports torch
 
@@ -109,6 +110,9 @@ def layer_groups(
         if layer is None:
             kind = f"{type(owner).__name__} {weight.shape[0]}x{weight.shape[1]}"
         groups.setdefault(kind, {})[name] = weight
+        if kind == "attn.c_attn" and len(weight) == 3 * weight.shape[1]:
+            for part, third in zip(("query", "key", "value"), weight.chunk(3), strict=True):
+                groups.setdefault(part, {})[name] = third
     return groups
 
 
