@@ -185,6 +185,14 @@ def tuned(method: str, seed: int = 0) -> FakeRecord:
     return FakeRecord({"method": method, "seed": seed}, frame, tuning.arrays(method, seed))
 
 
+def fused(method: str, seed: int = 0) -> FakeRecord:
+    """A record of chapter 8 with similarities or pairs."""
+    frame = fusion.scalars(methods=(method,), seeds=(seed,))
+    frame = frame.drop(columns=["method", "seed", "task", "model"])
+    config = {"method": method, "seed": seed, "task": "made up", "model": "made up"}
+    return FakeRecord(config, frame, fusion.arrays(method))
+
+
 @pytest.fixture(scope="session")
 def make() -> Any:
     """The builders above, for tests that need other seeds, methods or densities."""
@@ -196,7 +204,7 @@ def make() -> Any:
         densities = DENSITIES
         tuning = staticmethod(tuning.scalars)
         tuned = staticmethod(tuned)
-        fusion = fusion
+        fused = staticmethod(fused)
 
         @staticmethod
         def one_seed(name: str) -> pd.DataFrame:
@@ -250,7 +258,9 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
             out[name] = (gather(name, None, held) if held else epochs, {})
             continue
         if of_fusion(name):
-            out[name] = (fusion.scalars(), {})
+            held = [fused(method) for method in ("none", "LF mean (WS)")]
+            frame = fusion.scalars() if family.data == "scalars" else gather(name, None, held)
+            out[name] = (frame, {})
             continue
         frame = data if family.data == "scalars" else gather(name, None, records)
         out[name] = (frame, {})

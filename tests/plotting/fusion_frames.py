@@ -101,17 +101,24 @@ def names_of(module: str, layers: int = 12) -> list[str]:
     return [f"encoder.layer.{i}.attention.{kind}.weight" for i in range(layers)]
 
 
-def arrays(fuses: bool, layers: int = 12) -> list[Array]:
-    """Similarities of step 0, and the pairs that a fusing run has chosen at two later steps."""
+def arrays(method: str, layers: int = 12) -> list[Array]:
+    """Of the control the similarities, of a fusing run the pairs at two steps."""
     held = []
     for module in MODULES:
         named = {"module": module, "names": ",".join(names_of(module, layers))}
-        for measure in (*DISTANCES, *SIMILARITIES):
-            values = matrix(measure, module, layers)
-            held.append(Array(0, "similarity", values, {"measure": measure, **named}))
-        if fuses:
-            close = matrix("bures_wasserstein", module, layers) + 1e9 * np.tri(layers)
-            order = np.stack(np.unravel_index(np.argsort(close, axis=None), close.shape), axis=1)
+        if method == "none":
+            for measure in (*DISTANCES, *SIMILARITIES):
+                values = matrix(measure, module, layers)
+                held.append(Array(0, "similarity", values, {"measure": measure, **named}))
+        elif method in FUSING:
             for step, count in ((1, 2), (2, 4)):
-                held.append(Array(step, "pairs", order[:count].astype("int64"), named))
+                pairs = np.array(closest(module, count, layers))
+                held.append(Array(step, "pairs", pairs, named))
     return held
+
+
+def closest(module: str, count: int, layers: int = 12) -> list[tuple[int, int]]:
+    """The closest pairs by the Bures-Wasserstein distance."""
+    far = matrix("bures_wasserstein", module, layers) + 1e9 * np.tri(layers)
+    order = np.argsort(far, axis=None)[:count]
+    return [(int(place // layers), int(place % layers)) for place in order]

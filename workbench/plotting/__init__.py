@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workbench.plotting.reported import plot_reported
     from workbench.plotting.seed_spread import plot_seed_spread
     from workbench.plotting.separability import plot_separability
+    from workbench.plotting.similarity_heatmap import plot_similarity_heatmap
     from workbench.plotting.table import plot_table
     from workbench.plotting.training_loss import plot_training_loss
     from workbench.plotting.training_measures import plot_training_measures
@@ -71,6 +72,7 @@ _HOME = {
     "plot_reported": "reported",
     "plot_seed_spread": "seed_spread",
     "plot_separability": "separability",
+    "plot_similarity_heatmap": "similarity_heatmap",
     "plot_table": "table",
     "plot_training_loss": "training_loss",
     "plot_training_measures": "training_measures",
@@ -107,6 +109,7 @@ __all__ = [
     "plot_reported",
     "plot_seed_spread",
     "plot_separability",
+    "plot_similarity_heatmap",
     "plot_table",
     "plot_training_loss",
     "plot_training_measures",

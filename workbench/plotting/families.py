@@ -24,7 +24,8 @@ class Family:
 
     ``scalars`` must all be in the data, ``further`` ones are read if they are; of ``metrics`` one
     is chosen with the option ``metric`` (empty: no choice); ``arrays`` are read from the records
-    instead of scalars. ``options`` are the settings that a menu may offer, each with its choices.
+    instead of scalars. ``options`` are the settings that a menu may offer, each with its choices;
+    ``columns`` are further ones, whose choices are what the column of that name holds in the data.
     """
 
     name: str
@@ -36,8 +37,9 @@ class Family:
     metrics: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
-    data: Literal["scalars", "points", "histograms", "masks", "claims"] = "scalars"
+    data: Literal["scalars", "points", "histograms", "masks", "similarities", "claims"] = "scalars"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -271,6 +273,15 @@ FAMILIES = (
             "split": _SPLIT, "scope": _SCOPE, "spread": _SPREAD, "inflections": (True, False),
             "scale": _SCALE,
         },
+    ),
+    # Only the control's record keeps the matrices, so the arrays themselves are not asked for.
+    Family(
+        "similarity_heatmap", "How alike the layers are",
+        "Light cells are layers that are close, and a light band along the diagonal means that "
+        "neighbours are the closest; outlined pairs are those that were fused.",
+        "similarity_heatmap", "plot_similarity_heatmap", ("stored_share",), data="similarities",
+        options={"order": ("layers", "clustered"), "scale": ("shared", "each")},
+        columns=("measure",),
     ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
     Family(

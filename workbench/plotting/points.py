@@ -1,4 +1,4 @@
-"""Arrays of records as tidy frames: projected points, histograms and masks.
+"""Arrays of records as tidy frames: projected points, histograms, masks and similarities.
 
 Works on anything with the attributes of a record: ``config`` (a mapping with ``method`` and
 ``seed``), ``scalars()`` (a long frame) and ``arrays(name)`` (values with ``step`` and ``labels``).
@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.plotting import words
+from workbench.plotting.similarity_frames import similarities, similarity_frame
+
+__all__ = ["QUANTITIES", "histograms", "masks", "points", "similarities", "similarity_frame"]
 
 QUANTITIES = ("weight", "gradient", "update")
 

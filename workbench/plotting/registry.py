@@ -64,8 +64,9 @@ def figure(
 def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.DataFrame:
     """The frame that the figure ``name`` is drawn from.
 
-    Scalars are joined with the settings by ``store.scalars``; points, histograms and masks are read
-    from the arrays of the records. ``options`` are ``projection`` and ``class_names`` for points.
+    Scalars are joined with the settings by ``store.scalars``; points, histograms, masks and
+    similarities are read from the arrays of the records. ``options`` are ``projection`` and
+    ``class_names`` for points, ``method`` and ``step`` for similarities.
     """
     chosen, records = family(name), list(records)
     if chosen.data == "claims":
@@ -80,4 +81,6 @@ def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.
         return points.points(records, **options)
     if chosen.data == "masks":
         return points.masks(records)
+    if chosen.data == "similarities":
+        return points.similarities(records, **options)
     return points.histograms(records, quantity=chosen.fixed["quantity"])

@@ -84,6 +84,28 @@ _SCALAR_WORDS = {
     "seconds_per_batch": "seconds per batch",
 }
 
+# Measures of how alike two layers are (chapter 8).
+_MEASURE_WORDS = {
+    "euclidean": "Euclidean distance",
+    "cosine": "cosine of the weights",
+    "covariance_cosine": "cosine of covariances",
+    "block_covariance": "block covariance",
+    "gaussian_kl": "Gaussian KL divergence",
+    "symmetrised_kl": "symmetrised KL divergence",
+    "gaussian_jensen_shannon": "Gaussian Jensen-Shannon divergence",
+    "jensen_shannon": "Jensen-Shannon divergence",
+    "hellinger": "Hellinger distance",
+    "wasserstein": "Wasserstein distance",
+    "sliced_wasserstein": "sliced Wasserstein distance",
+    "centroid_wasserstein": "Wasserstein distance of centroids",
+    "bures_wasserstein": "Bures-Wasserstein distance",
+    "affine_invariant": "affine-invariant distance",
+    "log_euclidean": "log-Euclidean distance",
+    "cka": "CKA of activations",
+    "rbf_cka": "RBF CKA of activations",
+    "procrustes": "Procrustes distance of activations",
+}
+
 _FRACTIONS = frozenset(
     ("accuracy", "f1", "agreement", "calibration_error", "nearest_centroid", "density")
     + ("layer_density", "retrieval", "kept_share", "majority_share", "stored_share")
@@ -93,6 +115,11 @@ _FRACTIONS = frozenset(
 def scalar(name: str) -> str:
     """The words for a scalar's name: ``"f1"`` -> ``"macro F1"``."""
     return _SCALAR_WORDS.get(name, name.replace("_", " "))
+
+
+def measure(name: str) -> str:
+    """The words for a measure of similarity: ``"hellinger"`` -> ``"Hellinger distance"``."""
+    return _MEASURE_WORDS.get(name, name.replace("_", " "))
 
 
 def method(name: str) -> str:
