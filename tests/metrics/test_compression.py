@@ -165,3 +165,25 @@ def test_sizes_out_of_range_say_what_is_allowed(bert):
     roberta = RobertaModel(RobertaConfig(**SMALL, pad_token_id=1))
     with pytest.raises(ValueError, match="at most 38 tokens"):  # two positions are kept free
         compression.multiply_adds(roberta, 1, 39)
+
+
+def test_multiply_adds_of_convolutions_are_weights_times_places():
+    from workbench.models.convnets import convnet
+
+    cost = compression.multiply_adds(convnet("resnet20", 10), {"pixels": torch.zeros(2, 3, 32, 32)})
+    # He et al. 2016: 16 channels at 32 x 32, 32 at 16 x 16, 64 at 8 x 8, and the head.
+    stages = (3 + 6 * 16) * 16 * 9 * 1024 + (16 + 5 * 32) * 32 * 9 * 256
+    whole = stages + (32 + 5 * 64) * 64 * 9 * 64 + 640
+    assert cost.dense == 2 * whole == pytest.approx(2 * 41e6, rel=0.02)
+
+
+def test_multiply_adds_of_gpt2_count_its_joint_projection():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=4, n_positions=16)
+    model = GPT2LMHeadModel(config)
+    ids = torch.ones(3, 8, dtype=torch.long)
+    cost = compression.multiply_adds(model, {"input_ids": ids})
+    assert cost.linear == 3 * 8 * (2 * 12 * 16**2 + 16 * 50)
+    assert cost.attention == 2 * 3 * 8**2 * 16 * 2
+    assert compression.multiply_adds(model, 3, 8).dense == cost.dense

@@ -7,12 +7,17 @@ import difflib
 from workbench.experiments.base import PROFILES, Control, Experiment, controls
 from workbench.experiments.fine_tuning import FineTuning
 from workbench.experiments.gradient_dropout import GradientDropoutTuning
+from workbench.experiments.layer_fusion import LayerFusion
+from workbench.experiments.network_training import NetworkTraining
 from workbench.experiments.self_distilled_pruning import SelfDistilledPruning
 from workbench.experiments.zero_shot_pruning import ZeroShotPruning
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     experiment.name: experiment
-    for experiment in (FineTuning, SelfDistilledPruning, ZeroShotPruning, GradientDropoutTuning)
+    for experiment in (
+        *(FineTuning, SelfDistilledPruning, ZeroShotPruning, GradientDropoutTuning),
+        *(NetworkTraining, LayerFusion),
+    )
 }
 
 

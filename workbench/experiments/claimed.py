@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.experiments import claimed_tuning
+from workbench.experiments import claimed_fusion, claimed_tuning
 from workbench.experiments.languages import SOURCE
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def values(frame: pd.DataFrame, claim: Claim, metric: str, highest_density: floa
     """Rows of what ``claim`` compares: method (or group), task, seed, step and value."""
     if claim.quantity in claimed_tuning.QUANTITIES:
         return claimed_tuning.values(frame, claim, metric)
+    if claim.quantity in claimed_fusion.QUANTITIES:
+        return claimed_fusion.values(frame, claim)
     if claim.within:
         frame = frame[frame["method"] == claim.within]
     steps = _steps(frame, claim.density, highest_density)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.experiments import claimed_fusion
 from workbench.experiments.claimed_tuning import LITTLE, MUCH, QUANTITIES
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Claim:
     snr, retrieval      the scalars of these names
     ==================  ============================================================
 
-    and, where steps are epochs, those of :mod:`workbench.experiments.claimed_tuning`.
+    and, where steps are epochs, those of :mod:`workbench.experiments.claimed_tuning`, where they
+    are shares of stored bytes (``density``), those of :mod:`workbench.experiments.claimed_fusion`.
     """
 
     text: str
@@ -192,7 +194,63 @@ GRADIENT_DROPOUT: tuple[Claim, ...] = (
 )
 """The claims of chapter 10, the control without dropout, and one check."""
 
+_RIVALS = ("layer pruning", "global pruning", "k-means", "SVD", "autoencoder", "student rollout",
+           "layer removal")  # fmt: skip
+_STAGES = {"one_shot": "without retraining", "retrained": "with retraining"}
+
+
+def _stored(better: str, against: str, stage: str, share: float, where: str) -> Claim:
+    text = f"{better} beats {against} at {share:.0%} of the bytes, {_STAGES[stage]}."
+    return Claim(text, where, stage, better, against, share)
+
+
+LAYER_FUSION: tuple[Claim, ...] = (
+    *(
+        _stored("LF mean (WS)", rival, stage, share, "Figure 8.1")
+        for stage in _STAGES
+        for share in (0.75, 0.5, 0.25)
+        for rival in _RIVALS
+    ),
+    *(
+        _stored("LF mean (WS)", "LayerDrop", "retrained", share, "Table 8.4")
+        for share in (0.75, 0.5, 0.25)
+    ),
+    *(
+        _stored(better, against, stage, 0.5, where)
+        for stage in _STAGES
+        for better, against, where in (
+            ("LF mean (WS)", "LF mean (random)", "a control"),
+            ("LF mean (CA)", "LF mean (random)", "a control"),
+            ("LF mean (WS)", "LF mean (ED)", "Table 8.3"),
+            ("LF mean (CA)", "LF mean (ED)", "Table 8.3"),
+            ("LF mean (CA)", "LF mean (WS)", "Table 8.3"),
+            ("LF mean (WS)", "LF freeze (WS)", "8.5.1"),
+            ("LF mean (WS)", "LF mix (WS)", "8.5.1"),
+            ("LF transport (WS)", "LF mean (WS)", "8.3.2"),
+            ("LF mean (WS)", "LF adjacent (WS)", "8.5.1"),
+        )
+    ),
+    *(
+        Claim(
+            f"Neighbouring layers are the most alike ({words}).",
+            "8.5.2",
+            "closeness",
+            claimed_fusion.NEIGHBOURS,
+            claimed_fusion.OTHERS,
+            within=measure,
+        )
+        for measure, words in (
+            ("euclidean", "Euclidean distance"),
+            ("bures_wasserstein", "Bures-Wasserstein"),
+            ("covariance_cosine", "cosine of covariances"),
+            ("cka", "CKA of activations"),
+        )
+    ),
+)
+"""The claims of chapter 8, and random pairs as a control."""
+
 CLAIMS = {
+    "layer-fusion": LAYER_FUSION,
     "self-distilled-pruning": SELF_DISTILLED_PRUNING,
     "zero-shot-pruning": ZERO_SHOT_PRUNING,
     "gradient-dropout": GRADIENT_DROPOUT,
@@ -224,11 +282,15 @@ def assess(
     rows = []
     for claim in claims:
         when = "after the last epoch" if claim.quantity in QUANTITIES else pruned
+        if claim.quantity in claimed_fusion.QUANTITIES:
+            when = "at that share of the bytes, or of the whole network"
         found = values(frame, claim, metric, highest_density)
         if not {claim.better, claim.against} <= set(found["method"]):
             continue
         tasks = [(task, part) for task, part in found.groupby("task")]
-        whole = [("all", found)] if len(tasks) > 1 else []
+        # Accuracies and nats are not added up.
+        alike = claim.quantity not in claimed_fusion.PHASES
+        whole = [("all", found)] if len(tasks) > 1 and alike else []
         for task, part in [*tasks, *whole]:
             if not {claim.better, claim.against} <= set(part["method"]):
                 continue

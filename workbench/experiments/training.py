@@ -211,3 +211,31 @@ def load_trainable(model: nn.Module, state: Mapping[str, np.ndarray]) -> None:
                 shapes = f"{tuple(state[name].shape)} and {tuple(parameter.shape)}"
                 raise ValueError(f"{name} has shapes {shapes} in the checkpoint and the model.")
             parameter.copy_(torch.from_numpy(np.array(state[name])))
+
+
+def state_arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    """All parameters and buffers as copies; what several names share is there once."""
+    found, seen = {}, set()
+    for name, tensor in model.state_dict().items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() and place in seen:
+            continue
+        seen.add(place)
+        found[name] = tensor.detach().cpu().numpy().copy()
+    return found
+
+
+def load_state(model: nn.Module, state: Mapping[str, np.ndarray]) -> None:
+    """Put :func:`state_arrays` back into a model that shares what was shared.
+
+    Raises ``ValueError`` where names or shapes differ.
+    """
+    own = model.state_dict()
+    if missing := sorted(state_arrays(model).keys() ^ state.keys()):
+        raise ValueError(f"The checkpoint and the model differ in {missing[:3]} ...")
+    with torch.no_grad():
+        for name, array in state.items():
+            if tuple(array.shape) != tuple(own[name].shape):
+                shapes = f"{tuple(array.shape)} and {tuple(own[name].shape)}"
+                raise ValueError(f"{name} has shapes {shapes} in the checkpoint and the model.")
+            own[name].copy_(torch.from_numpy(np.array(array)))

@@ -113,8 +113,48 @@ def decompose(
         factors = truncated_svd(matrix, ranks[name], iterations=iterations, seed=seed)
         made[name] = two_layers(layer, *factors)
     for name, pair in made.items():
+        pair.decomposed = True  # told by ``merge`` from a sequence that somebody built
         put(inner, name, pair)
     return ranks
+
+
+@torch.no_grad()
+def merge(model: nn.Module) -> list[str]:
+    """Undo ``decompose``: each pair of thin layers becomes one layer again, their product.
+
+    The network computes what it did. So a decomposed network that was retrained can be decomposed
+    once more, to a lower rank; as its layers' rank is that of the factors, nothing is lost.
+
+    Returns:
+        Names of the layers that were merged; only pairs that ``decompose`` made are.
+    """
+    inner = unwrap(model)
+    names = [
+        name
+        for name, module in inner.named_modules()
+        if isinstance(module, nn.Sequential) and getattr(module, "decomposed", False)
+    ]
+    for name in names:
+        first, second = inner.get_submodule(name)
+        if isinstance(first, nn.Linear):
+            whole: nn.Module = nn.Linear(
+                first.in_features, second.out_features, bias=second.bias is not None
+            )
+            weight = second.weight @ first.weight
+        else:
+            whole = type(first)(
+                first.in_channels, second.out_channels, first.kernel_size, first.stride,
+                first.padding, first.dilation, bias=second.bias is not None,
+                padding_mode=first.padding_mode,
+            )  # fmt: skip
+            left, right = second.weight.flatten(1), first.weight.flatten(1)
+            weight = (left @ right).reshape(len(left), *first.weight.shape[1:])
+        whole.to(weight)
+        whole.weight.copy_(weight)
+        if second.bias is not None:
+            whole.bias.copy_(second.bias)
+        put(inner, name, whole.train(first.training))
+    return names
 
 
 def flat_matrix(name: str, layer: Layer) -> Tensor:

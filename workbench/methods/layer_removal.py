@@ -45,6 +45,40 @@ def find_layers(model: nn.Module, path: str | None = None) -> tuple[str, nn.Modu
     return name, lists[name]
 
 
+def removable(model: nn.Module, path: str | None = None) -> list[str]:
+    """Names of the layers that ``remove_layers`` numbers.
+
+    Those of ``find_layers``; in a convolutional network, which has none, the blocks of every stage
+    (an ``nn.Sequential`` of blocks of one class) but its first, whose output may have another shape
+    than its input.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    inner = unwrap(model)
+    stages = [] if path is not None else _stages(inner)
+    if stages and not any(isinstance(module, nn.ModuleList) for module in inner.modules()):
+        return [f"{name}.{number}" for name, blocks in stages for number in range(1, len(blocks))]
+    name, layers = find_layers(inner, path)
+    return [f"{name}.{number}" for number in range(len(layers))]
+
+
+def _stages(model: nn.Module) -> list[tuple[str, nn.Sequential]]:
+    """Sequences of blocks (modules with modules in them) of one class, all but the first alike.
+
+    Layers of a DenseNet, each of which reads what all before it made, are not alike.
+    """
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Sequential)
+        and len(module) > 1
+        and len({type(block) for block in module}) == 1
+        and all(any(True for _ in block.children()) for block in module)
+        and len({tuple(p.shape for p in block.parameters()) for block in module[1:]}) == 1
+    ]
+
+
 def layers_to_remove(count: int, remove: int, which: Which = "every_other") -> list[int]:
     """Which layers go: spread evenly, or the first, middle or last ones.
 
@@ -65,12 +99,15 @@ def layers_to_remove(count: int, remove: int, which: Which = "every_other") -> l
 
 
 def remove_layers(model: nn.Module, remove: Iterable[int], *, path: str | None = None) -> nn.Module:
-    """Remove layers from an encoder, without retraining it.
+    """Remove layers from an encoder, or residual blocks from a convolutional network.
+
+    Nothing is retrained. Without its inner part a residual block is the identity, so that blocks
+    go as well as whole layers do (Veit, Wilber and Belongie, NeurIPS 2016).
 
     Args:
         model: changed in place: its list of layers, the number of layers in its configuration, and
             ``layer_idx`` where layers know their number (GPT-2's do, for their cache).
-        remove: numbers of the layers, from 0.
+        remove: numbers of the layers in ``removable(model)``, from 0.
         path: see ``find_layers``.
 
     Returns:
@@ -80,13 +117,16 @@ def remove_layers(model: nn.Module, remove: Iterable[int], *, path: str | None =
         ValueError: a number is out of range or comes twice, or no layer would stay.
     """
     inner = unwrap(model)
-    name, layers = find_layers(inner, path)
-    numbers = list(remove)
-    if len(set(numbers)) < len(numbers) or not set(numbers) < set(range(len(layers))):
+    names, numbers = removable(inner, path), list(remove)
+    if len(set(numbers)) < len(numbers) or not set(numbers) < set(range(len(names))):
         raise ValueError(
-            f"layers to remove must be different numbers from 0 to {len(layers) - 1}, and leave "
+            f"layers to remove must be different numbers from 0 to {len(names) - 1}, and leave "
             f"one at least; got {numbers}"
         )
+    parents = {names[number].rpartition(".")[0] for number in numbers}
+    if any(isinstance(inner.get_submodule(parent), nn.Sequential) for parent in parents):
+        return _remove_blocks(model, {names[number] for number in numbers})
+    name, layers = find_layers(inner, path)
     left = [layer for number, layer in enumerate(layers) if number not in set(numbers)]
     parent, _, last = name.rpartition(".")
     setattr(inner.get_submodule(parent), last, nn.ModuleList(left))
@@ -99,6 +139,16 @@ def remove_layers(model: nn.Module, remove: Iterable[int], *, path: str | None =
         for attribute in _COUNTS:
             if getattr(config, attribute, None) == len(layers):
                 setattr(config, attribute, len(left))
+    return model
+
+
+def _remove_blocks(model: nn.Module, gone: set[str]) -> nn.Module:
+    inner = unwrap(model)
+    for name, blocks in _stages(inner):
+        left = [block for number, block in enumerate(blocks) if f"{name}.{number}" not in gone]
+        if len(left) < len(blocks):
+            parent, _, last = name.rpartition(".")
+            setattr(inner.get_submodule(parent), last, nn.Sequential(*left))
     return model
 
 

@@ -132,3 +132,27 @@ def hold(model: nn.Module, shared: Mapping[str, Clusters], optimizer: torch.opti
     """
     project(model, shared)
     return optimizer.register_step_post_hook(lambda *_: project(model, shared))
+
+
+def clusters_to_reach(weights: int, keep: float, *, bytes_each: int = 4) -> int:
+    r"""The most clusters with which so many weights take at most a share ``keep`` of their bytes.
+
+    .. math:: \max k:\quad \lceil n \lceil \log_2 k \rceil / 8 \rceil + b k \le \kappa\, b n
+
+    Args:
+        weights: n, how many share one codebook.
+        keep: share :math:`\kappa` in (0, 1].
+        bytes_each: b, of a weight that is not coded.
+
+    Raises:
+        ValueError: ``keep`` is out of range.
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep must be in (0, 1], the share of bytes that stays, got {keep!r}")
+    budget, best = keep * bytes_each * weights, 1
+    for bits in range(1, 32):
+        room = int((budget - -(-weights * bits // 8)) // bytes_each)
+        if room <= 2 ** (bits - 1):
+            break
+        best = min(room, 2**bits, weights)
+    return best

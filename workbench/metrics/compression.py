@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,10 @@ from workbench.metrics.norms import Rule, layer_weights, module_type
 
 @dataclass(frozen=True)
 class MultiplyAdds:
-    """Multiply-adds of one forward pass over ``batch`` sequences of ``length`` tokens."""
+    """Multiply-adds of one forward pass over ``batch`` sequences of ``length`` tokens, or pictures.
+
+    ``linear`` counts convolutions too.
+    """
 
     batch: int
     length: int
@@ -99,44 +102,78 @@ def bytes_in_memory(model: nn.Module) -> int:
 
 
 def multiply_adds(
-    model: nn.Module, batch: int = 1, length: int = 128, *, rule: Rule = module_type
+    model: nn.Module,
+    batch: int | Mapping[str, Tensor] = 1,
+    length: int = 128,
+    *,
+    rule: Rule = module_type,
 ) -> MultiplyAdds:
-    """Count multiply-adds of the linear layers and of the attention products.
+    """Count multiply-adds of linear layers, convolutions and the attention products.
 
-    A linear layer costs its weights times the rows it is applied to (seen on one forward pass of
-    one sequence, no padding); attention costs 2 ``batch`` ``length``^2 times the width of each
-    query, for scores and mixing. Biases, layer norms, activations and embeddings are left out. One
-    multiply-add is two FLOPs. Exact zeros in weights are taken as removed.
+    A linear layer costs its weights times the rows it is applied to, a convolution its weights
+    times the places it is applied at (both seen on one forward pass); attention costs 2 ``batch``
+    ``length``^2 times the width of each query, for scores and mixing. Biases, norms, activations
+    and embeddings are left out. One multiply-add is two FLOPs. Exact zeros in weights are taken as
+    removed; a layer that is applied twice, as fused ones are, is counted twice.
 
-    The model is called with ``input_ids`` and ``attention_mask``. Attention is found by modules
-    that ``rule`` calls "query"; elsewhere (a fused projection) only the linear layers count.
+    Args:
+        model: called with ``input_ids`` and ``attention_mask`` of one sequence without padding, or
+            with the given inputs.
+        batch: how many sequences of ``length`` tokens; or inputs of the model by keyword, such as
+            pictures (n, channels, height, width), which then say both (``length`` 1 for pictures).
+        rule: says which modules are queries, by which attention is found; a joint projection
+            called ``c_attn`` (GPT-2) is a third query.
     """
-    _at_least_one(batch, length)
-    rows: dict[str, int] = {}
+    if isinstance(batch, Mapping):
+        inputs = dict(batch)
+        ids = inputs.get("input_ids")
+        shape = next(value.shape for value in inputs.values() if isinstance(value, Tensor))
+        size, length, times = shape[0], 1 if ids is None else ids.shape[1], 1
+    else:
+        _at_least_one(batch, length)
+        inputs, size, times = dict(_inputs(model, 1, length)), batch, batch
+    places: dict[str, int] = {}
 
-    def watch(name: str):
-        def seen(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows[name] = rows.get(name, 0) + inputs[0].numel() // inputs[0].shape[-1]
+    def watch(name: str, channels: int):
+        def seen(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+            places[name] = places.get(name, 0) + output.numel() // output.shape[channels]
 
         return seen
 
-    linears = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-    hooks = [module.register_forward_pre_hook(watch(name)) for name, module in linears.items()]
+    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    counted = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        or type(module).__name__ == "Conv1D"  # GPT-2's linear layer
+    }
+    hooks = [
+        module.register_forward_hook(watch(name, 1 if isinstance(module, convolutions) else -1))
+        for name, module in counted.items()
+    ]
     try:
         with _evaluating(model):
-            model(**_inputs(model, 1, length))
+            model(**inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    used = [(linears[name], count) for name, count in rows.items()]
-    queries = [m for name, m in linears.items() if rule(f"{name}.weight")[1] == "query"]
+    used = [(counted[name].weight, count) for name, count in places.items()]
     return MultiplyAdds(
-        batch=batch,
+        batch=size,
         length=length,
-        linear=batch * sum(count * m.weight.numel() for m, count in used),
-        surviving_linear=batch * sum(count * int(m.weight.count_nonzero()) for m, count in used),
-        attention=2 * batch * length**2 * sum(m.out_features for m in queries),
+        linear=times * sum(count * weight.numel() for weight, count in used),
+        surviving_linear=times * sum(count * int(weight.count_nonzero()) for weight, count in used),
+        attention=2 * size * length**2 * sum(_queries(counted, rule)),
     )
+
+
+def _queries(counted: Mapping[str, nn.Module], rule: Rule) -> Iterator[int]:
+    """Width of each attention's query."""
+    for name, module in counted.items():
+        if isinstance(module, nn.Linear) and rule(f"{name}.weight")[1] == "query":
+            yield module.out_features
+        elif name.endswith("c_attn"):
+            yield module.weight.shape[1] // 3  # (inputs, outputs)
 
 
 def latency(
