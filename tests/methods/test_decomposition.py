@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from workbench.methods.decomposition import decompose, saving_rank, truncated_svd
+from workbench.methods.decomposition import decompose, merge, saving_rank, truncated_svd
 from workbench.methods.storage import stored_bytes
 
 
@@ -100,3 +100,20 @@ def test_errors_change_nothing():
         decompose(encoder, 0.9)
     with pytest.raises(ValueError, match="the model is a single layer"):
         decompose(nn.Linear(8, 8), 0.9)
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_merging_undoes_decomposing(kind):
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 10) if kind == "linear" else nn.Conv2d(4, 10, 3, stride=2, padding=1)
+    model = nn.Sequential(layer, nn.ReLU()).double()
+    x = torch.randn(5, 12).double() if kind == "linear" else torch.randn(2, 4, 8, 8).double()
+    decompose(model, 0.5)
+    small = model(x)
+    assert merge(model) == ["0"] and isinstance(model[0], type(layer))
+    assert torch.allclose(model(x), small, rtol=0, atol=1e-12)
+    merged = model[0].weight.detach().clone()
+    ranks = decompose(model, 0.5)
+    assert merge(model) == ["0"] and torch.allclose(model[0].weight, merged, rtol=0, atol=1e-12)
+    assert ranks["0"] >= torch.linalg.matrix_rank(merged.flatten(1))
+    assert merge(nn.Sequential(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3)))) == []

@@ -14,6 +14,7 @@ from workbench.methods.layer_removal import (
     LayerDrop,
     find_layers,
     layers_to_remove,
+    removable,
     remove_layers,
 )
 
@@ -118,3 +119,41 @@ def test_errors(make_bert):
     LayerDrop(widening, 0.99, seed=0)
     with pytest.raises(ValueError, match="its input cannot take the place of its output"):
         widening["layers"][0](torch.ones(1, 2))
+
+
+def test_blocks_of_a_residual_network_are_the_identity_without_their_inside():
+    from workbench.models.convnets import convnet
+
+    torch.manual_seed(0)
+    network = convnet("resnet20", 10).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    names = removable(network)
+    assert names == [f"layer{stage}.{block}" for stage in (1, 2, 3) for block in (1, 2)]
+    skip = copy.deepcopy(network)
+    for number in (1, 4):
+        skip.get_submodule(names[number]).register_forward_hook(lambda m, args, out: args[0])
+    assert torch.equal(remove_layers(network, [1, 4])(pixels), skip(pixels))
+    assert len(removable(network)) == 4
+
+
+def test_layer_drop_of_a_residual_network_is_stochastic_depth():
+    from workbench.models.convnets import convnet
+
+    torch.manual_seed(0)
+    network = convnet("resnet20", 10).train()
+    drop = LayerDrop(network, 0.5, seed=0)
+    seen = []
+    for name in removable(network):
+        block = network.get_submodule(name)
+        block.register_forward_hook(lambda m, args, out: seen.append(torch.equal(args[0], out)))
+    for _ in range(20):
+        network(torch.randn(2, 3, 32, 32))
+    assert 0.35 < sum(seen) / len(seen) < 0.65
+    drop.remove()
+
+
+def test_layers_of_a_dense_network_cannot_be_removed():
+    from workbench.models.convnets import convnet
+
+    with pytest.raises(ValueError, match="no torch.nn.ModuleList"):
+        removable(convnet("densenet40-12", 10))

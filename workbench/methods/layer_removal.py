@@ -159,8 +159,9 @@ class LayerDrop:
         \qquad m_\ell \sim \mathrm{Bernoulli}(1 - p)
 
     so that layers can be removed after it (``remove_layers``) with less harm: the comparison of
-    thesis Table 8.4, with p = 0.5. A layer's input takes the place of its output; nothing is
-    rescaled. Dropped layers get no gradient, but they are computed, so that training is not faster.
+    thesis Table 8.4, with p = 0.5. Of a convolutional network blocks are left out, which is
+    stochastic depth (Huang et al., ECCV 2016) without its rescaling. A layer's input takes the
+    place of its output; nothing is rescaled. Dropped layers get no gradient, but they are computed, so that training is not faster.
 
         drop = LayerDrop(model, p=0.5)
         ...
@@ -188,9 +189,10 @@ class LayerDrop:
             raise ValueError(f"p must be in [0, 1), the share of layers left out, got {p!r}")
         self.p = p
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)
-        _, layers = find_layers(model, path)
+        inner = unwrap(model)
         self._handles: list[RemovableHandle] = [
-            layer.register_forward_hook(self._skip, with_kwargs=True) for layer in layers
+            inner.get_submodule(name).register_forward_hook(self._skip, with_kwargs=True)
+            for name in removable(inner, path)
         ]
 
     def remove(self) -> None:
