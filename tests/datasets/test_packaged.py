@@ -16,7 +16,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from workbench.datasets import TASKS, emoji_names, limit, load, sentiment, topics
+from workbench.datasets import (
+    IMAGE_TASKS,
+    TASKS,
+    emoji_images,
+    emoji_names,
+    limit,
+    load,
+    load_images,
+    sentiment,
+    topics,
+)
 from workbench.datasets.rows import words
 
 pytestmark = pytest.mark.data
@@ -220,3 +230,51 @@ def test_a_sample_of_the_real_data(tables):
     small = limit(tables["sentiment"], train=100, validation=20, test=30, seed=0)
     assert Counter(small["test"]["subset"]) == dict.fromkeys(TASKS["sentiment"].subsets, 30)
     assert Counter(small["train"]["label"]) == {0: 50, 1: 50}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """All packaged pictures, loaded once."""
+    return {name: load_images(name, progress=False) for name in ("emoji_images", "mnist5k")}
+
+
+def test_counts_of_the_pictures(pictures):
+    sizes = {n: [len(p) for p in found.values()] for n, found in pictures.items()}
+    assert sizes["mnist5k"] == [3500, 500, 1000]
+    assert sum(sizes["emoji_images"]) == 1372 and sizes["emoji_images"][0] > 900
+    for name, found in pictures.items():
+        task = IMAGE_TASKS[name]
+        for part in found.values():
+            assert part.pixels.shape[1:] == (*task.size, task.channels)
+            assert part.pixels.reshape(len(part), -1).std(1).min() > 0  # none is blank
+            assert set(part.labels.tolist()) == set(range(len(task.labels)))
+
+
+def test_no_emoji_is_tested_that_nearly_was_trained_on(pictures):
+    """Nearest neighbours by the largest difference of any colour in a quarter-size picture."""
+
+    def small(*splits: str) -> np.ndarray:
+        pixels = np.concatenate([pictures["emoji_images"][split].pixels for split in splits])
+        return pixels.reshape(-1, 8, 4, 8, 4, 3).mean((2, 4)).reshape(len(pixels), -1)
+
+    known, tested = small("train", "validation"), small("test")
+    nearest = [np.abs(known - picture).max(1).min() for picture in tested]
+    assert min(nearest) > 15 and np.median(nearest) > 100  # of 255
+
+
+def test_digits_are_what_a_nearest_neighbour_takes_them_for(pictures):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    train, test = pictures["mnist5k"]["train"], pictures["mnist5k"]["test"]
+    neighbours = KNeighborsClassifier(3).fit(train.pixels.reshape(3500, -1) / 255, train.labels)
+    assert neighbours.score(test.pixels.reshape(1000, -1) / 255, test.labels) > 0.92
+
+
+def test_emoji_are_drawn_in_their_colours(pictures):
+    listed, found = emoji_images.images([s.fetch(False) for s in emoji_images.TASK.sources])
+    at = {one.name: place for place, one in enumerate(listed)}
+    for name, colour in (("red heart", 0), ("green square", 1), ("blue circle", 2)):
+        middle = found.pixels[at[name]][12:20, 12:20].reshape(-1, 3).mean(0)
+        assert middle.argmax() == colour, (name, middle)
+    upper, lower = (found.pixels[at["up arrow"]][half] for half in (slice(16), slice(16, 32)))
+    assert (upper < 200).sum() != (lower < 200).sum()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from workbench.datasets import cifar10, mnist5k
+from workbench.datasets import cifar10, emoji_images, mnist5k
 from workbench.datasets.images import Images, ImageTask
 from workbench.datasets.places import folders, missing_files
 from workbench.sources.progress import Progress
 
-_LOADERS: dict[str, ModuleType] = {module.TASK.name: module for module in (mnist5k, cifar10)}
+_MODULES = (emoji_images, mnist5k, cifar10)
+_LOADERS: dict[str, ModuleType] = {module.TASK.name: module for module in _MODULES}
 IMAGE_TASKS: dict[str, ImageTask] = {name: module.TASK for name, module in _LOADERS.items()}
 
 

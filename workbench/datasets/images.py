@@ -83,3 +83,12 @@ def divided(
 def same_pixels(pixels: np.ndarray) -> list[str]:
     """A group for each of (n, ...) pictures: those that are equal to the last bit share one."""
     return [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pixels]
+
+
+def alike(pixels: np.ndarray, difference: float) -> list[tuple[int, int]]:
+    """Pairs i < j of (n, ...) pictures that differ by so much (root mean square) or less."""
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
+    squares = (flat * flat).sum(1)
+    apart = (squares[:, None] + squares - 2 * (flat @ flat.T)) / flat.shape[1]
+    near = np.triu(apart <= difference**2, 1)
+    return [(int(i), int(j)) for i, j in zip(*near.nonzero(), strict=True)]
