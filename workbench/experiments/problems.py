@@ -208,7 +208,9 @@ def _running_text(settings: NetworkExperiment) -> Problem:
 
     if settings.model in (*CONVNETS, *TRAINED_CONVNETS, *ENCODERS):
         _wrong(settings, "running text", LANGUAGE_MODELS)
-    network, tokenizer = language.load_language_model(settings.model, settings.task)
+    own = settings.model in language.LANGUAGE_MODELS  # its tokens are learned from the corpus
+    texts = _corpus(settings.task)["train"] if own else ()
+    network, tokenizer = language.load_language_model(settings.model, texts)
     sizes = (settings.train_size, settings.eval_size, settings.test_size)
     rows = _blocks(settings.task, settings.model, settings.length, sizes, tokenizer)
     return RunningText(network, rows)
@@ -271,6 +273,13 @@ def _drawn(labels: np.ndarray, size: int) -> np.ndarray:
     return np.sort(order[np.argsort(turn[order], kind="stable")][:size])
 
 
+@lru_cache(maxsize=1)
+def _corpus(task: str) -> Mapping[str, Any]:
+    from workbench import datasets
+
+    return datasets.load_corpus(task)
+
+
 _read_blocks: dict[tuple, Mapping[str, np.ndarray]] = {}
 
 
@@ -278,13 +287,12 @@ def _blocks(
     task: str, model: str, length: int, sizes: Sequence[int], tokenizer: Any
 ) -> Mapping[str, np.ndarray]:
     """Blocks of tokens of each split; kept, because a sweep reads the same ones again and again."""
-    from workbench import datasets
     from workbench.models import language
 
     key = (task, model, length, *sizes)
     if key not in _read_blocks:
         _read_blocks.clear()
-        corpus = datasets.load_corpus(task)
+        corpus = _corpus(task)
         whole = {split: language.blocks(corpus[split], tokenizer, length) for split in SPLITS}
         rng = np.random.default_rng(0)
         _read_blocks[key] = {
