@@ -143,3 +143,34 @@ def test_what_is_missing_is_said(few: pd.DataFrame) -> None:
     two = pd.concat([few, few.assign(task="another")])
     with pytest.raises(ValueError, match="task vary; narrow the data"):
         plotting.plot_compression_curve(two)
+
+
+def test_costs_are_shares_of_the_same_runs_first_step(few: pd.DataFrame) -> None:
+    axes = plotting.plot_compression_costs(few)
+    titles = [ax.get_title(loc="left") for ax in axes]
+    assert titles == ["stored bytes", "multiply-adds", "measured time"]
+    assert len({ax.get_xlim() for ax in axes}) == len({ax.get_ylim() for ax in axes}) == 1
+    bytes_left, sums, time = (line(ax, "LF mean (WS)") for ax in axes)
+    assert bytes_left.get_xdata()[-1] == pytest.approx(0.15, abs=0.01)
+    np.testing.assert_allclose(sums.get_xdata(), 1)  # as many sums as before
+    seconds = of(few, "seconds_per_batch", "LF mean (WS)")
+    np.testing.assert_allclose(time.get_xdata(), (seconds / seconds.iloc[0]).mean(axis=1))
+    assert line(axes[1], "SVD").get_xdata()[-1] == pytest.approx(0.15, abs=0.01)
+    (noise,) = [patch for patch in axes[2].patches if patch.get_alpha() == 0.2]
+    control = of(few, "seconds_per_batch", "none")
+    control = control / control.iloc[0]
+    assert noise.get_width() == pytest.approx(np.ptp(control.to_numpy()))
+
+
+def test_costs_take_what_was_measured(few: pd.DataFrame) -> None:
+    untimed = few[few["name"] != "seconds_per_batch"]
+    assert len(plotting.plot_compression_costs(untimed, phase="after")) == 2
+    late = few[(few["name"] != "seconds_per_batch") | (few["step"] > 0)]
+    with pytest.raises(ValueError, match="no run has seconds_per_batch of step 0"):
+        plotting.plot_compression_costs(late)
+    with pytest.raises(ValueError, match="unknown phase 'before'; choose one of one_shot, after"):
+        plotting.plot_compression_costs(few, phase="before")
+    once = few[few["phase"] != "after"]
+    with pytest.raises(ValueError, match="'accuracy' was not measured with retraining"):
+        plotting.plot_compression_costs(once, phase="after")
+    assert len(plotting.plot_compression_curve(once)) == 1

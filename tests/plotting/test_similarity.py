@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import pdist, squareform
+from scipy.stats import spearmanr
 
 from workbench import plotting
 from workbench.plotting import points, similarity_grids
@@ -201,3 +202,54 @@ def test_what_cannot_be_compared_is_said(data: pd.DataFrame) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_agreement_is_scipys_rank_correlation_of_closeness(data: pd.DataFrame) -> None:
+    (ax,) = plotting.plot_measure_agreement(data, order="layers", width=1100)
+    assert labels(ax.yaxis) == ["Bures-Wasserstein", "Euclidean", "Gaussian KL",
+                                "cosine of covariances"]  # fmt: skip
+    above = np.triu_indices(12, 1)
+    found = []
+    for module in fusion.MODULES:
+        kl, cosine = (fusion.matrix(m, module) for m in ("gaussian_kl", "covariance_cosine"))
+        both = (kl + kl.T)[above] / 2  # the divergence has two directions
+        found.append(spearmanr(-both, cosine[above]).statistic)
+    assert cells(ax)[2, 3] == pytest.approx(np.mean(found)) == cells(ax)[3, 2]
+    assert cells(ax)[0, 1] == pytest.approx(1)  # one is a multiple of the other here
+    shown = [text.get_text() for text in ax.texts]
+    sd = f"{np.std(found, ddof=1):.2f}".lstrip("0")
+    assert f"{np.mean(found):.2f}\n± {sd}".lstrip("0") in shown or np.mean(found) > 0.995
+
+
+def test_measures_that_agree_stand_together() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (np.triu(rng.random((9, 9)), 1) for _ in range(2))
+    matrices = {}
+    for name, values in {"a": one, "b": other, "a again": one**3, "b again": other**3}.items():
+        matrices[name, "query"] = ([*map(str, range(9))], values + values.T)
+    frame = points.similarity_frame(matrices)
+    (ax,) = plotting.plot_measure_agreement(frame)
+    order = labels(ax.yaxis)
+    assert [name[0] for name in order] in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
+    assert "one group of layers" in ax.figure._supxlabel.get_text().replace("\n", " ")
+    said = plotting.alt_text("measure_agreement", frame)
+    assert "most alike rank a and a again 1.00" in said and "\N{PLUS-MINUS SIGN}" not in said
+
+
+def test_agreement_needs_two_measures_of_the_same_layers(data: pd.DataFrame) -> None:
+    one = data[data["measure"] == "euclidean"]
+    with pytest.raises(ValueError, match="no two measures of the same layers.*: euclidean"):
+        plotting.plot_measure_agreement(one)
+    apart = data[(data["measure"] == "euclidean") | (data["module"] == "key")]
+    apart = apart[(apart["measure"] != "euclidean") | (apart["module"] != "key")]
+    assert len(plotting.plot_measure_agreement(apart)) == 1  # three measures of the keys
+    with pytest.raises(ValueError, match="unknown order 'size'"):
+        plotting.plot_measure_agreement(data, order="size")
+
+
+def test_the_data_of_a_heatmap_are_those_of_its_measure(data: pd.DataFrame) -> None:
+    shown = plotting.relevant("similarity_heatmap", data, measure="euclidean")
+    assert {*shown["measure"]} == {"euclidean"}
+    first = plotting.relevant("similarity_heatmap", data)
+    assert {*first["measure"]} == {"bures_wasserstein"}
+    assert len(plotting.relevant("measure_agreement", data)) == len(data)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.plotting.alignment_curves import plot_alignment_curves
     from workbench.plotting.before_after import plot_before_after
     from workbench.plotting.claims import plot_claims
+    from workbench.plotting.compression_costs import plot_compression_costs
     from workbench.plotting.compression_curve import plot_compression_curve
     from workbench.plotting.difference import plot_difference
     from workbench.plotting.epoch_curve import plot_epoch_curve
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from workbench.plotting.language_gain import plot_language_gain
     from workbench.plotting.language_heatmap import plot_language_heatmap
     from workbench.plotting.layer_density import plot_layer_density
+    from workbench.plotting.measure_agreement import plot_measure_agreement
     from workbench.plotting.norms import plot_distributions, plot_norms
     from workbench.plotting.pruning_curve import plot_pruning_curve, plot_pruning_curves
     from workbench.plotting.recovery import plot_recovery
@@ -54,6 +56,7 @@ _HOME = {
     "plot_before_after": "before_after",
     "plot_alignment_curves": "alignment_curves",
     "plot_claims": "claims",
+    "plot_compression_costs": "compression_costs",
     "plot_compression_curve": "compression_curve",
     "plot_difference": "difference",
     "plot_distributions": "norms",
@@ -65,6 +68,7 @@ _HOME = {
     "plot_language_gain": "language_gain",
     "plot_language_heatmap": "language_heatmap",
     "plot_layer_density": "layer_density",
+    "plot_measure_agreement": "measure_agreement",
     "plot_norms": "norms",
     "plot_pruning_curve": "pruning_curve",
     "plot_pruning_curves": "pruning_curve",
@@ -91,6 +95,7 @@ __all__ = [
     "plot_alignment_curves",
     "plot_before_after",
     "plot_claims",
+    "plot_compression_costs",
     "plot_compression_curve",
     "plot_difference",
     "plot_distributions",
@@ -102,6 +107,7 @@ __all__ = [
     "plot_language_gain",
     "plot_language_heatmap",
     "plot_layer_density",
+    "plot_measure_agreement",
     "plot_norms",
     "plot_pruning_curve",
     "plot_pruning_curves",

@@ -136,18 +136,19 @@ def draw(
     marks: Mapping[str, style.Mark],
     *,
     theme: str = "light",
-    x: str = "density",
+    bands: bool = True,
 ) -> dict[str, Any]:
     """One line per method of ``methods``, the others thin and grey; returns the handles.
 
-    The control is a level: the network with all bytes, after its last step.
+    The control is a level: the network with all bytes, after its last step. ``bands`` show the
+    spread over seeds.
     """
     handles: dict[str, Any] = {}
     faint: dict[str, Any] = dict(color=style.theme(theme).grey, alpha=0.45, lw=0.8, zorder=1.5)
     told = [method for method in methods[:MOST] if (summary["method"] == method).any()]
     for method in words.order_methods(set(summary["method"]) - {*told, CONTROL}):
         line = summary[summary["method"] == method].sort_values("step")
-        (handles[ELSEWHERE],) = ax.plot(line[x], line["mean"], **faint)
+        (handles[ELSEWHERE],) = ax.plot(line["density"], line["mean"], **faint)
     for place, method in enumerate(told):
         mark, line = marks[method], summary[summary["method"] == method].sort_values("step")
         look: dict[str, Any] = dict(
@@ -157,15 +158,16 @@ def draw(
         if method == CONTROL:
             last = line.iloc[-1]
             handles[method] = ax.axhline(last["mean"], **look)
-            if np.isfinite(last["low"]):
+            if bands and np.isfinite(last["low"]):
                 ax.axhspan(last["low"], last["high"], color=mark.color, alpha=0.1, lw=0)
             continue
         (handles[method],) = ax.plot(
-            line[x], line["mean"], **look, marker=mark.marker or None, markersize=5,
+            line["density"], line["mean"], **look, marker=mark.marker or None, markersize=5,
             markeredgewidth=1.2,
         )  # fmt: skip
-        if line["low"].notna().any():
-            ax.fill_between(line[x], line["low"], line["high"], color=mark.color, alpha=0.12, lw=0)
+        if bands and line["low"].notna().any():
+            ends = line["density"], line["low"], line["high"]
+            ax.fill_between(*ends, color=mark.color, alpha=0.12, lw=0)
     return handles
 
 

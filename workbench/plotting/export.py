@@ -62,6 +62,8 @@ def relevant(name: str, data: pd.DataFrame, **options: Any) -> pd.DataFrame:
         wanted |= set(chosen.further)
         wanted |= {*options.get("measures", ())}
         data = data[data["name"].isin(sorted(wanted))]
+    for column in chosen.columns:
+        data = data[data[column] == options.get(column, data[column].iloc[0])]
     return data.dropna(axis="columns", how="all")
 
 

@@ -274,6 +274,16 @@ FAMILIES = (
             "scale": _SCALE,
         },
     ),
+    Family(
+        "compression_costs", "What compressing saves: bytes, multiply-adds, time",
+        "Compare a line across the panels: fused layers are stored once and computed as often as "
+        "before, so that its bytes shrink while its time stays.",
+        "compression_costs", "plot_compression_costs", ("stored_share",), COMPRESSED,
+        further=("multiply_adds", "seconds_per_batch"),
+        options={
+            "phase": ("one_shot", "after"), "split": _SPLIT, "scope": _SCOPE, "spread": _SPREAD,
+        },
+    ),
     # Only the control's record keeps the matrices, so the arrays themselves are not asked for.
     Family(
         "similarity_heatmap", "How alike the layers are",
@@ -282,6 +292,12 @@ FAMILIES = (
         "similarity_heatmap", "plot_similarity_heatmap", ("stored_share",), data="similarities",
         options={"order": ("layers", "clustered"), "scale": ("shared", "each")},
         columns=("measure",),
+    ),
+    Family(
+        "measure_agreement", "Do the measures agree which layers are alike?",
+        "Near 1 two measures would fuse the same pairs; measures that agree stand together.",
+        "measure_agreement", "plot_measure_agreement", ("stored_share",), data="similarities",
+        options={"order": ("clustered", "layers")},
     ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
     Family(
