@@ -144,7 +144,7 @@ def test_a_network_that_cannot_read_the_task_is_refused(task, model, instead):
 
 def test_a_network_that_comes_trained_needs_no_training():
     assert not LayerFusion(task="cifar10", model="cifar10-resnet20").requirements()
-    assert not LayerFusion(task="wikitext", model="openai-community/gpt2").requirements()
+    assert not LayerFusion(task="wikitext2", model="openai-community/gpt2").requirements()
     assert LayerFusion(task="cifar10", model="resnet20").requirements()
     assert LayerFusion(task="enwiki", model="gpt-small").requirements()
 

@@ -91,7 +91,7 @@ class LayerFusion(NamedMethods, NetworkExperiment):
             reconstruction_steps=5,
         ),
         "laptop": dict(eval_size=100, test_size=200, base_updates=200, updates=24),
-        "recorded": dict(eval_size=100, test_size=400, updates=45, learning_rate=1e-3),
+        "recorded": dict(eval_size=100, test_size=400, updates=90, learning_rate=1e-3),
         "thesis": dict(
             task="cifar10", model="resnet56", eval_size=0, base_updates=64_000, batch_size=128,
             updates=40_000, shares=(0.9, 0.75, 0.5, 0.25, 0.2, 0.1),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.experiments.training import Settings
 
 IMAGE_TASKS = ("emoji_images", "mnist5k", "cifar10")
-CORPORA = ("enwiki", "wikitext")
+CORPORA = ("enwiki", "wikitext2")
 TEXT_TASKS = ("sentiment", "topics", "emoji_names", "sib200")
 CONVNETS = ("resnet8", "resnet20", "resnet32", "resnet56", "resnet-elu20", "wide-resnet16-2",
             "densenet40-12")  # fmt: skip
