@@ -1,6 +1,6 @@
 """What people touch: panels, the record explorer, live runs, and the pages that hold them.
 
-    from widgets import Explorer, Live, WhatIf
+    from widgets import Explorer, Fusion, Live, WhatIf
 
 Importing the package loads nothing heavy; torch loads when a run starts.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from widgets.cards import ChapterCards as ChapterCards
     from widgets.explorer import ExplorerState as ExplorerState
     from widgets.explorer_view import Explorer as Explorer
+    from widgets.fusion import FusionState as FusionState
+    from widgets.fusion_view import Fusion as Fusion
     from widgets.live import LiveRun as LiveRun
     from widgets.live_view import Live as Live
     from widgets.panel import Panel as Panel
@@ -26,6 +28,8 @@ _HOME = {
     "ChapterCards": "cards",
     "Explorer": "explorer_view",
     "ExplorerState": "explorer",
+    "Fusion": "fusion_view",
+    "FusionState": "fusion",
     "Live": "live_view",
     "LiveRun": "live",
     "Panel": "panel",

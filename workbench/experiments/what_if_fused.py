@@ -79,14 +79,14 @@ class WhatIfFused(NetworkExperiment):
     )
     fusing: Literal["mean", "freeze", "mix", "transport"] = setting(
         "mean",
-        "What two layers become: their mean, one of them, a random mixture, or the mean after "
-        "their units were matched.",
+        "What two layers become: their mean, one of them (freeze), each weight of either (mix), or "
+        "the mean after their units were matched (transport).",
         group="Question",
     )
     among: Literal["one", "evenly", "closest"] = setting(
         "one",
-        "one: the closest pairs of this type of layer; evenly: of every type alike; closest: of "
-        "all types together, as Algorithm 3 has it.",
+        "Where the closest pairs are sought: in this type of layer, in every type alike (evenly), "
+        "or in all at once, the smallest distance first (closest: Algorithm 3).",
         group="Question",
     )
     neighbours: bool = setting(
