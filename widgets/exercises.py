@@ -175,3 +175,61 @@ def unfreezing_order() -> Exercise:
         "which GradDrop-Epoch begins to train it: at random, and the same number in every epoch."
     )
     return Exercise("Exercise 2.", task, check)
+
+
+def covariance_cosine() -> Exercise:
+    """Chapter 8: write equation 8.2 for two layers."""
+
+    def check(answer: Any) -> str:
+        import numpy as np
+
+        def ours(a: Any, b: Any) -> float:
+            one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+            return float((one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other))
+
+        rng = np.random.default_rng(8)
+        a, b = rng.normal(size=(12, 4)) + 1.0, rng.normal(size=(20, 4)) * [1, 2, 3, 4]
+        if not np.isclose(float(answer(a.copy(), a.copy())), 1.0):
+            return "A layer and itself have 1: 8.2 is a similarity, though printed as a distance."
+        given, about_zero = float(answer(a.copy(), b.copy())), (a.T @ a, b.T @ b)
+        plain = (about_zero[0] * about_zero[1]).sum()
+        plain /= np.linalg.norm(about_zero[0]) * np.linalg.norm(about_zero[1])
+        if np.isclose(given, plain) and not np.isclose(given, ours(a, b)):
+            return "That takes the mean for zero; subtract the mean unit first."
+        if not np.isclose(given, ours(a, b), rtol=1e-9):
+            return f"For 12 and 20 units of 4 inputs it gives {given:.4f}, not {ours(a, b):.4f}."
+        return ""
+
+    task = (
+        "Write a function of a and b, layers of (units, inputs) with as many inputs, that returns "
+        "the cosine between the covariances of their units, in the Frobenius inner product."
+    )
+    return Exercise("Exercise 1.", task, check)
+
+
+def saving_rank() -> Exercise:
+    """Chapter 8: the largest rank of two factors that are small enough."""
+
+    def check(answer: Any) -> str:
+        cases = (
+            (768, 768, 0.5, 192),
+            (3072, 768, 0.5, 307),
+            (768, 768, 1.0, 384),
+            (64, 576, 0.25, 14),
+        )
+        for m, n, share, wanted in cases:
+            given = answer(m, n, share)
+            if given == round(share * min(m, n)):
+                return (
+                    f"Rank {given} of {m} x {n} has {given * (m + n):,} numbers in its factors, "
+                    f"which is not {share:.0%} of {m * n:,}."
+                )
+            if given != wanted:
+                return f"For {m} x {n} and a share of {share:.0%} it is {wanted}, not {given}."
+        return ""
+
+    task = (
+        "Write a function of m, n and share that returns the largest rank r for which an m x r and "
+        "an r x n matrix together hold at most that share of the numbers of an m x n matrix."
+    )
+    return Exercise("Exercise 2.", task, check)

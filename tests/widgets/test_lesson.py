@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from widgets.exercises import (
+    covariance_cosine,
     dropped_step,
     lamp_scores,
+    saving_rank,
     signal_to_noise,
     steps_below,
     unfreezing_order,
@@ -146,3 +148,32 @@ def test_the_second_exercise_of_chapter_10():
     assert "without replacement" in judged(lambda n, t: rng.integers(t, size=n)).hint
     assert "not 1 to 4" in judged(lambda n, t: rng.permutation(n) % t + 1).hint
     assert "whole numbers" in judged(lambda n, t: np.zeros(3)).hint
+
+
+def test_the_first_exercise_of_chapter_8():
+    from workbench.metrics import similarity
+
+    def judged(answer):
+        return covariance_cosine().judge(answer).state
+
+    assert judged(similarity.covariance_cosine).status == "right"
+    assert "a similarity" in judged(lambda a, b: 1 - similarity.covariance_cosine(a, b)).hint
+
+    def about_zero(a, b):
+        one, other = a.T @ a, b.T @ b
+        return (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
+
+    assert "mean unit" in judged(about_zero).hint
+    assert "not 0." in judged(lambda a, b: float(len(a) == len(b))).hint
+
+
+def test_the_second_exercise_of_chapter_8():
+    from workbench.methods.decomposition import saving_rank as ours
+
+    def judged(answer):
+        return saving_rank().judge(answer).state
+
+    assert judged(ours).status == "right"
+    assert "294,912" not in judged(ours).hint
+    assert "numbers in its factors" in judged(lambda m, n, share: round(share * min(m, n))).hint
+    assert "it is 192, not 1" in judged(lambda m, n, share: 1).hint

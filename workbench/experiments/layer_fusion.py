@@ -82,7 +82,7 @@ class LayerFusion(NamedMethods, NetworkExperiment):
     title = "Layer fusion and its rivals"
     chapter = 8
     version = 1
-    budget = ("shares", "updates", "learning_rate")
+    budget = ("shares", "updates")
     methods: ClassVar = METHODS
     profiles = {
         "smoke": dict(
