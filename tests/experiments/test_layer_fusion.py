@@ -170,6 +170,15 @@ def test_kinds_tell_roles_and_shapes_apart(begun):
     assert len(found["conv 64x576"]) == 5 and len(found["conv 16x144"]) == 6
 
 
+def test_kinds_of_gpt2_say_what_its_layers_do():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=4, n_positions=16)
+    found = kinds(GPT2LMHeadModel(config))
+    assert list(found) == ["query, key, value", "attention output", "intermediate", "output"]
+    assert found["output"] == [f"transformer.h.{i}.mlp.c_proj" for i in range(3)]
+
+
 def test_evenly_takes_of_every_kind_in_turn_and_otherwise_the_closest(begun):
     matrices = similarities(begun, "euclidean")
     evenly = closest_pairs(matrices, "euclidean")

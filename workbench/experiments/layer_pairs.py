@@ -22,6 +22,15 @@ ROWS = 512
 """Rows of activations (examples, or tokens) that layers are compared on."""
 
 
+GPT2 = {
+    "attn.c_attn": "query, key, value",
+    "attn.c_proj": "attention output",
+    "mlp.c_fc": "intermediate",
+    "mlp.c_proj": "output",
+}
+"""What GPT-2 calls its layers, whose names do not say what they do."""
+
+
 class Pair(NamedTuple):
     """Two layers by name, their kind, and how far apart they are (negative similarity)."""
 
@@ -39,7 +48,9 @@ def kinds(network: nn.Module) -> dict[str, list[str]]:
     """
     shapes: dict[str, dict[tuple[int, ...], list[str]]] = {}
     for name, weight in layer_weights(network).items():
-        shapes.setdefault(kind_of(name), {}).setdefault(tuple(weight.shape), []).append(name)
+        short = ".".join(name.split(".")[-2:])
+        kind = GPT2.get(short, kind_of(name))
+        shapes.setdefault(kind, {}).setdefault(tuple(weight.shape), []).append(name)
     found = {}
     for kind, by_shape in shapes.items():
         words = kind.replace("_", " ")
