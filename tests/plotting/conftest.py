@@ -175,7 +175,7 @@ def of_fusion(name: str) -> bool:
     """Whether the figure ``name`` is drawn from chapter 8's records alone."""
     from workbench.plotting import FIGURES
 
-    return "stored_share" in FIGURES[name].scalars
+    return "stored_share" in FIGURES[name].scalars or name == "fusion_before_after"
 
 
 def tuned(method: str, seed: int = 0) -> FakeRecord:
@@ -259,6 +259,9 @@ def inputs(data: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]
             continue
         if of_fusion(name):
             held = [fused(method) for method in ("none", "LF mean (WS)")]
+            if name == "fusion_before_after":
+                out[name] = (fusion.both_sides(), {"costs": {"stored_bytes": (91_000, 62_000)}})
+                continue
             frame = fusion.scalars() if family.data == "scalars" else gather(name, None, held)
             out[name] = (frame, {})
             continue

@@ -122,3 +122,27 @@ def closest(module: str, count: int, layers: int = 12) -> list[tuple[int, int]]:
     far = matrix("bures_wasserstein", module, layers) + 1e9 * np.tri(layers)
     order = np.argsort(far, axis=None)[:count]
     return [(int(place // layers), int(place % layers)) for place in order]
+
+
+def both_sides(layers: int = 12, count: int = 4) -> pd.DataFrame:
+    """Similarities before and after the closest pairs of queries and keys were fused."""
+    from workbench.plotting.points import similarity_frame
+
+    parts = []
+    for when in ("before", "after"):
+        matrices = {}
+        for module in MODULES[:2]:
+            pairs = closest(module, count, layers)
+            for measure in ("bures_wasserstein", "covariance_cosine"):
+                values = matrix(measure, module, layers)
+                for i, j in pairs if when == "after" else ():
+                    mean = (values[i] + values[j]) / 2
+                    values[[i, j]], values[:, [i, j]] = mean, mean[:, None]
+                for i, j in [*pairs, *((i, i) for i in range(layers))]:
+                    if when == "after" or i == j:
+                        values[i, j] = values[j, i] = measure in SIMILARITIES
+                matrices[measure, module] = (names_of(module, layers), values)
+        fused = {module: closest(module, count, layers) for module in MODULES[:2]}
+        frame = similarity_frame(matrices, pairs=fused, method="LF mean (WS)")
+        parts.append(frame.assign(when=when))
+    return pd.concat(parts, ignore_index=True)

@@ -253,3 +253,44 @@ def test_the_data_of_a_heatmap_are_those_of_its_measure(data: pd.DataFrame) -> N
     first = plotting.relevant("similarity_heatmap", data)
     assert {*first["measure"]} == {"bures_wasserstein"}
     assert len(plotting.relevant("measure_agreement", data)) == len(data)
+
+
+def test_both_sides_of_a_fusion_have_one_order_and_one_scale() -> None:
+    both = fusion.both_sides()
+    for order in similarity_grids.ORDERS:
+        left, right = plotting.plot_fusion_before_after(both, order=order)
+        assert left.get_title(loc="left") == "the whole network"
+        assert left.images[0].norm == right.images[0].norm and outlined(left) == outlined(right)
+        left.figure.draw_without_rendering()
+        assert labels(left.yaxis) == labels(right.yaxis)
+        assert all(cells(right)[cell] == 0 for cell in outlined(right))
+        assert all(cells(left)[cell] > 0 for cell in outlined(left))
+        assert [text.get_text() for text in right.texts] == ["="] * 8 and not left.texts
+
+
+def test_what_a_fusion_costs_is_written_below() -> None:
+    both = fusion.both_sides()
+    costs = {"stored_bytes": (91_000, 62_000), "accuracy": (0.81, 0.79)}
+    axes = plotting.plot_fusion_before_after(both, module="key", costs=costs)
+    note = axes[0].figure._supxlabel.get_text().replace("\n", " ")
+    told = "stored bytes 91,000 to 62,000 (68%); accuracy 81.0% to 79.0%"
+    assert note.startswith("key; outlined") and note.endswith(told)
+    said = plotting.alt_text("fusion_before_after", both, module="key", costs=costs)
+    assert "before and after 4 pairs were fused: 4 and 5 (2.28 before)" in said
+    assert said.endswith(f"{told}.")
+
+
+def test_both_sides_are_needed() -> None:
+    both = fusion.both_sides()
+    before, after = (both[both["when"] == when] for when in ("before", "after"))
+    some = after[(after["row"] < 9) & (after["column"] < 9)]
+    for frame, message in (
+        (before, "nothing 'after' in the column 'when'"),
+        (both.drop(columns="when"), "missing columns: when"),
+        (pd.concat([before, after[after["module"] == "key"]]), "'query' has no bures.* 'after'"),
+        (pd.concat([before, some]), "'query' are not the same before and after"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plotting.plot_fusion_before_after(frame)
+    with pytest.raises(ValueError, match="join two frames of points.similarity_frame"):
+        plotting.gather("fusion_before_after", None, [])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.plotting.epoch_norms import plot_epoch_norms
     from workbench.plotting.export import alt_text, code, relevant, to_csv, to_png, to_svg
     from workbench.plotting.fidelity_curves import plot_fidelity_curve, plot_fidelity_curves
+    from workbench.plotting.fusion_before_after import plot_fusion_before_after
     from workbench.plotting.language_curves import plot_language_curves
     from workbench.plotting.language_gain import plot_language_gain
     from workbench.plotting.language_heatmap import plot_language_heatmap
@@ -64,6 +65,7 @@ _HOME = {
     "plot_epoch_norms": "epoch_norms",
     "plot_fidelity_curve": "fidelity_curves",
     "plot_fidelity_curves": "fidelity_curves",
+    "plot_fusion_before_after": "fusion_before_after",
     "plot_language_curves": "language_curves",
     "plot_language_gain": "language_gain",
     "plot_language_heatmap": "language_heatmap",
@@ -103,6 +105,7 @@ __all__ = [
     "plot_epoch_norms",
     "plot_fidelity_curve",
     "plot_fidelity_curves",
+    "plot_fusion_before_after",
     "plot_language_curves",
     "plot_language_gain",
     "plot_language_heatmap",

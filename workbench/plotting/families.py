@@ -299,6 +299,13 @@ FAMILIES = (
         "measure_agreement", "plot_measure_agreement", ("stored_share",), data="similarities",
         options={"order": ("clustered", "layers")},
     ),
+    Family(
+        "fusion_before_after", "Before and after a fusion",
+        "The outlined pairs are one layer afterwards, and all that is measured against it has "
+        "moved with it.",
+        "fusion_before_after", "plot_fusion_before_after", ("when",), data="similarities",
+        options={"order": ("layers", "clustered")}, columns=("measure", "module"),
+    ),
     # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
     Family(
         "claims", "What the thesis claims, measured here",

@@ -71,6 +71,11 @@ def gather(name: str, store: Any, records: Iterable[Any], **options: Any) -> pd.
     chosen, records = family(name), list(records)
     if chosen.data == "claims":
         raise ValueError("claims are drawn from the frame that experiments.claims.assess returns")
+    if "when" in chosen.scalars:
+        raise ValueError(
+            "records keep no similarities after fusing; join two frames of "
+            "points.similarity_frame, before and after, with a column 'when'"
+        )
     if not records:
         raise ValueError("no records to draw; run or choose some first")
     if chosen.data == "scalars":

@@ -219,6 +219,24 @@ def draw(
     return image
 
 
+def panels(count: int, columns: int, *, width: float, below: float, theme: str) -> np.ndarray:
+    """``count`` panels with square cells, of 460 pixels at most, at the left of the figure.
+
+    ``below`` are the pixels that the figure needs under them beside tick labels.
+    """
+    bar_room = 20 if width < 500 else 100
+    side = min((width - bar_room) / columns - 45, 460)
+    axes = layout.panels(
+        count, width=width, theme_name=theme, least=width // columns, most=columns,
+        height=side + 55 + below / -(-count // columns),
+    )  # fmt: skip
+    across = min(1.0, (columns * (side + 45) + bar_room) / width)
+    engine = axes[0].figure.get_layout_engine()
+    assert engine is not None  # layout.panels chose it
+    engine.set(rect=(0, 0, across, 1))
+    return axes
+
+
 def bar(
     image: Any, axes: Sequence[Axes], label: str, kind: str, *, cut: bool = False,
     each: bool = False, below: bool = False, theme: str = "light",

@@ -113,12 +113,8 @@ def _panels(grids: dict[str, Grid], width: float, theme: str) -> np.ndarray:
     least = float(np.clip(deepest * 12 + 20, 160, 330))
     columns = int(np.clip((width - 30) // least, 1, min(len(grids), 4)))
     columns = -(-len(grids) // -(-len(grids) // columns))
-    side = (width - (20 if width < 500 else 90)) / columns - 45
-    side = min(side, 460)
-    return layout.panels(
-        len(grids), width=width, theme_name=theme, least=width // columns, most=columns,
-        height=side + 62,
-    )  # fmt: skip
+    below = 100 if width < 500 else 25  # the bar and the note
+    return similarity_grids.panels(len(grids), columns, width=width, below=below, theme=theme)
 
 
 def _grids(rows: pd.DataFrame, order: str, kind: str) -> tuple[dict[str, Grid], list[str]]:
