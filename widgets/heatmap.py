@@ -221,8 +221,8 @@ def grid(heat: Heat, cell: Callable[[int, int], Markup]) -> Markup:
     long = max(map(len, heat.names))
     return markup(
         '<div class="wb-scroll wb-heat-room"><table class="wb-heat-table{}" '
-        'style="--layers:{};--name:{}" aria-label="{} of {} layers"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
-        "</table></div>",
+        'style="--layers:{};--name:{}" aria-label="{} of {} layers">'
+        "<thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table></div>",
         " wb-heat-long" if long > 2 else "", len(heat.names), long, heat.measure, heat.module, head,
         join(rows),
     )  # fmt: skip
