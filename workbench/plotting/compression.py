@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -177,18 +178,24 @@ def score_axis(ax: Axes, metric: str) -> None:
         style.value_axis(ax, metric)
         return
     ax.set_yscale("log")
-    low, high = ax.get_ylim()
+    round_ticks(ax.yaxis, *ax.get_ylim())
+
+
+def round_ticks(axis: Axis, low: float, high: float, most: int = 8) -> None:
+    """A few round numbers on a logarithmic axis, however short it is."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    best: list[float] = []
     for steps in ((1,), (1, 3), (1, 2, 5)):
         ticks = [step * 10.0**power for power in powers for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= 4:
-            break
-    else:
-        ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        if len(ticks) <= most and len(ticks) > len(best):
+            best = ticks
+    if len(best) < 2 or (len(best) < 3 and high < 3 * low):  # as good as linear
+        ticks = [*MaxNLocator(min(most, 5)).tick_values(low, high)]
+        best = [tick for tick in ticks if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(best))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
 def share_axis(ax: Axes, shares: Iterable[float], scale: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from workbench.plotting import frames, layout, style, tuning, words
+from workbench.plotting import compression, frames, layout, reported_fusion, style, tuning, words
 from workbench.plotting.zero_shot_curve import ordered
 
 ZERO_SHOT = "zero-shot"
@@ -24,6 +25,11 @@ def plot_reported(
     density: float | None = None,
     task: str | None = None,
     score: str | None = None,
+    model: str | None = None,
+    measure: str | None = None,
+    phase: str | None = None,
+    names: Mapping[str, str] | None = None,
+    scope: str = "compressible",
     spread: str = "range",
     theme: str = "light",
     width: float | None = None,
@@ -44,7 +50,19 @@ def plot_reported(
             without density show the last epoch.
         task, score: which column of the table, such as ``"SST-2"`` and ``"accuracy"``; its
             average by default.
+        model, measure: which rows of chapter 8's tables; the first model, and all measures.
+        phase: of chapter 8: scores without retraining (``"one_shot"``) or with it (``"after"``);
+            by default with it, where that was printed. The share drawn is 50% where it was printed.
+        names: of chapter 8: printed row (``"mean (WS)"``) -> our method, so that both stand in one
+            row.
+        scope: of chapter 8: bytes of the ``"compressible"`` layers or of ``"all"``.
     """
+    if _fuses(data):
+        return reported_fusion.plot(
+            data, reported, axes=axes, metric=metric, split=split, density=density, model=model,
+            measure=measure, phase=phase, names=names, scope=scope, spread=spread, theme=theme,
+            width=width,
+        )  # fmt: skip
     ours, theirs, source = _both(
         data, reported, metric, split, subset, density, task, score, spread
     )
@@ -81,14 +99,14 @@ def plot_reported(
         titles[1] += "\n(cross: the printed cell is in doubt)"
     for number, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         ax.set_yticks(list(place.values()))
-        names = [layout.safe(words.method(method)) for method in place]
-        ax.set_yticklabels(names if number == 0 or stacked else [])
+        labels = [layout.safe(words.method(method)) for method in place]
+        ax.set_yticklabels(labels if number == 0 or stacked else [])
         ax.set_ylim(-0.6, len(order) - 0.4)
         style.dress(ax, theme)
         ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         ax.xaxis.set_major_locator(style.MaxNLocator(4))
         ax.margins(x=0.12)
-        layout.panel_title(ax, title, theme, width=layout.beside(ax, names) if stacked else None)
+        layout.panel_title(ax, title, theme, width=layout.beside(ax, labels) if stacked else None)
     where = f", {words.language(subset)}" if subset else ""
     axes[0].set_xlabel(f"{words.scalar(metric)}, {split}{where}")
     axes[1].set_xlabel("reported score")
@@ -105,10 +123,21 @@ def describe_reported(
     density: float | None = None,
     task: str | None = None,
     score: str | None = None,
+    model: str | None = None,
+    measure: str | None = None,
+    phase: str | None = None,
+    names: Mapping[str, str] | None = None,
+    scope: str = "compressible",
     spread: str = "range",
     **_: Any,
 ) -> str:
     """One sentence with both numbers of every method."""
+    if _fuses(data):
+        options: dict[str, Any] = dict(
+            split=split, density=density, model=model, measure=measure, phase=phase, names=names,
+            scope=scope, spread=spread,
+        )  # fmt: skip
+        return reported_fusion.describe(data, reported, metric, **options)
     ours, theirs, source = _both(
         data, reported, metric, split, subset, density, task, score, spread
     )
@@ -119,6 +148,11 @@ def describe_reported(
         two = " and ".join(printed) or "not reported"
         said.append(f"{words.method(method)} {one} here, {two} in {source}")
     return f"{words.scalar(metric).capitalize()} beside reported scores: {words.listing(said, 20)}."
+
+
+def _fuses(data: pd.DataFrame) -> bool:
+    """Whether the records are those of chapter 8, which count bytes instead of weights."""
+    return compression.SHARE in {*data.get("name", ())}
 
 
 def _both(
