@@ -149,6 +149,14 @@ def test_a_network_that_comes_trained_needs_no_training():
     assert LayerFusion(task="enwiki", model="gpt-small").requirements()
 
 
+@pytest.mark.parametrize("task, model, rate", [("sentiment", "minilm", 2e-4),
+                                               ("mnist5k", "resnet20", 2e-3),
+                                               ("enwiki", "gpt-small", 2e-3)])  # fmt: skip
+def test_a_pretrained_encoder_is_trained_more_gently(task, model, rate):
+    needed = LayerFusion(task=task, model=model).requirements()["whole"]
+    assert needed.learning_rate == pytest.approx(rate)
+
+
 def test_intervals_grow_and_add_up():
     e = LayerFusion(updates=100, growth=2.0, shares=(0.75, 0.5, 0.25))
     assert e.intervals() == (14, 29, 57)

@@ -134,6 +134,8 @@ def test_blocks_of_a_residual_network_are_the_identity_without_their_inside():
         skip.get_submodule(names[number]).register_forward_hook(lambda m, args, out: args[0])
     assert torch.equal(remove_layers(network, [1, 4])(pixels), skip(pixels))
     assert len(removable(network)) == 4
+    remove_layers(network, range(4))  # the first block of each stage stays
+    assert network(pixels).shape == (2, 10)
 
 
 def test_layer_drop_of_a_residual_network_is_stochastic_depth():

@@ -283,13 +283,22 @@ class LayerRemoval(Compressor):
         """A copy without as many layers as it takes, and their numbers."""
         from workbench.methods.layer_removal import layers_to_remove, removable, remove_layers
 
-        count = len(removable(network))
-        for gone in range(count):
-            small, numbers = copy.deepcopy(network), layers_to_remove(count, gone) if gone else []
-            remove_layers(small, numbers)
+        if self.sizes.share(stored_bytes(network)) <= share:
+            return copy.deepcopy(network), []
+        try:
+            count = len(removable(network))
+        except ValueError as error:
+            raise Unreachable(str(error)) from error
+        for gone in range(1, count + 1):
+            numbers = layers_to_remove(count, gone) if gone < count else list(range(count))
+            small = copy.deepcopy(network)
+            try:
+                remove_layers(small, numbers)
+            except ValueError:  # of layers one has to stay
+                break
             if self.sizes.share(stored_bytes(small)) <= share:
                 return small, numbers
-        raise Unreachable(f"one of {count} layers alone is more than a share of {share}.")
+        raise Unreachable(f"what is left of {count} layers is more than a share of {share}.")
 
     def kept(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {}, {"removed": self.removed}

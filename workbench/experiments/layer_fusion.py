@@ -175,7 +175,11 @@ class LayerFusion(NamedMethods, NetworkExperiment):
         group="Training",
     )
     base_learning_rate: float = setting(
-        2e-3, "Peak learning rate of training before.", minimum=0, maximum=1, group="Training"
+        2e-3,
+        "Peak learning rate of training before (a tenth of it for pretrained encoders).",
+        minimum=0,
+        maximum=1,
+        group="Training",
     )
     reconstruction_steps: int = setting(
         100,
@@ -217,7 +221,9 @@ class LayerFusion(NamedMethods, NetworkExperiment):
         if self.already_trained:
             return {}
         shared = shared_settings(self)
-        shared |= dict(updates=self.base_updates, learning_rate=self.base_learning_rate)
+        shared |= dict(
+            updates=self.base_updates, learning_rate=self.first_rate(self.base_learning_rate)
+        )
         return {"whole": NetworkTraining(**shared)}
 
     def intervals(self) -> tuple[int, ...]:

@@ -80,7 +80,7 @@ class LayerFusionRun:
             if reached:
                 reached = yield from self._one_shot(step, share)
             if reached and e.updates:
-                yield from self._iterative(step, share, text)
+                reached = yield from self._iterative(step, share, text)
             yield Progress(round(total * step / len(steps)), total, text)
             yield self._checkpoint(step, reached)
 
@@ -122,10 +122,15 @@ class LayerFusionRun:
                     yield Array(step, "pairs", chosen, told)
         return True
 
-    def _iterative(self, step: int, share: float, text: str) -> Iterator[Observation]:
+    def _iterative(self, step: int, share: float, text: str) -> Generator[Observation, None, bool]:
+        """Make what the last step left so small, retrain, measure; False where it cannot be."""
         e = self.experiment
-        if not self.method.afresh:
-            self.network = self.method.compress(self.network, share, step)
+        try:
+            if not self.method.afresh:
+                self.network = self.method.compress(self.network, share, step)
+        except Unreachable as error:
+            yield Scalar(step, "unreachable", share, {"why": str(error)[:200]})
+            return False
         self._recalibrate(self.network)
         yield from self._scores(step, self.method.finished(self.network), SPLITS[:1], BEFORE)
         updates = e.intervals()[step - 1]
@@ -135,6 +140,7 @@ class LayerFusionRun:
         yield Scalar(step, "retraining_updates", float(sum(e.intervals()[:step])))
         yield from self._scores(step, self.method.finished(self.network), SPLITS, AFTER)
         yield from self._sizes(step, self.method, self.network, AFTER)
+        return True
 
     def _retrain(self, step: int, updates: int, text: str) -> Iterator[Observation]:
         if not updates:

@@ -92,6 +92,12 @@ class NetworkExperiment(Experiment):
             or (self.task in CORPORA and not self.model.startswith("gpt-"))
         )
 
+    def first_rate(self, peak: float) -> float:
+        """The learning rate of training before: ``peak`` for new weights, a tenth of it where an
+        encoder comes pretrained and only its head is new."""
+        new = self.model in CONVNETS or self.model.startswith("gpt-")
+        return peak if new else peak / 10
+
     def data(self) -> dict[str, str]:
         from workbench import datasets, models
 

@@ -69,7 +69,11 @@ class WhatIfFused(NetworkExperiment):
         group="Training",
     )
     base_learning_rate: float = setting(
-        2e-3, "Peak learning rate of that training.", minimum=0, maximum=1, group="Training"
+        2e-3,
+        "Peak learning rate of that training (a tenth of it for pretrained encoders).",
+        minimum=0,
+        maximum=1,
+        group="Training",
     )
     measure: str = setting(
         "bures_wasserstein", "What makes two layers alike.", choices=MEASURES, group="Question"
@@ -99,7 +103,9 @@ class WhatIfFused(NetworkExperiment):
     def requirements(self) -> dict[str, NetworkTraining]:
         if self.already_trained:
             return {}
-        changes = dict(updates=self.base_updates, learning_rate=self.base_learning_rate)
+        changes = dict(
+            updates=self.base_updates, learning_rate=self.first_rate(self.base_learning_rate)
+        )
         return {"whole": NetworkTraining(**{**shared_settings(self), **changes})}
 
     def load(

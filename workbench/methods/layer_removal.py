@@ -114,17 +114,24 @@ def remove_layers(model: nn.Module, remove: Iterable[int], *, path: str | None =
         The model itself.
 
     Raises:
-        ValueError: a number is out of range or comes twice, or no layer would stay.
+        ValueError: a number is out of range or comes twice, or no layer would stay (of a stage the
+            first block always does).
     """
     inner = unwrap(model)
     names, numbers = removable(inner, path), list(remove)
-    if len(set(numbers)) < len(numbers) or not set(numbers) < set(range(len(names))):
+    parents = {name.rpartition(".")[0] for name in names}
+    blocks = any(isinstance(inner.get_submodule(parent), nn.Sequential) for parent in parents)
+    known = set(range(len(names)))
+    if (
+        len(set(numbers)) < len(numbers)
+        or not set(numbers) <= known
+        or (set(numbers) == known and not blocks)
+    ):
         raise ValueError(
             f"layers to remove must be different numbers from 0 to {len(names) - 1}, and leave "
             f"one at least; got {numbers}"
         )
-    parents = {names[number].rpartition(".")[0] for number in numbers}
-    if any(isinstance(inner.get_submodule(parent), nn.Sequential) for parent in parents):
+    if blocks:
         return _remove_blocks(model, {names[number] for number in numbers})
     name, layers = find_layers(inner, path)
     left = [layer for number, layer in enumerate(layers) if number not in set(numbers)]
@@ -161,7 +168,8 @@ class LayerDrop:
     so that layers can be removed after it (``remove_layers``) with less harm: the comparison of
     thesis Table 8.4, with p = 0.5. Of a convolutional network blocks are left out, which is
     stochastic depth (Huang et al., ECCV 2016) without its rescaling. A layer's input takes the
-    place of its output; nothing is rescaled. Dropped layers get no gradient, but they are computed, so that training is not faster.
+    place of its output; nothing is rescaled. Dropped layers get no gradient, but they are computed,
+    so that training is not faster.
 
         drop = LayerDrop(model, p=0.5)
         ...
