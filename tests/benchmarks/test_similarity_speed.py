@@ -79,8 +79,9 @@ def pot_seconds(layers: dict[str, np.ndarray]) -> tuple[dict[str, float], np.nda
 
 @pytest.mark.parametrize(
     ("rank", "dtype", "times"),
-    # In single precision POT is more than twice as fast as in double, and ours less than twice.
-    [(SIZE, "float64", 5), (300, "float64", 5), (SIZE, "float32", 3)],
+    # In single precision POT is more than twice as fast as in double, and ours less than twice:
+    # 5.0 times is what was measured, and a busy machine takes a part of it.
+    [(SIZE, "float64", 5), (300, "float64", 5), (SIZE, "float32", 4)],
     ids=["float64", "float64, rank 300", "float32"],
 )
 def test_bures_is_five_times_faster_than_the_best_backend(benchmark, rank, dtype, times):
