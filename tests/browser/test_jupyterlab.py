@@ -25,7 +25,7 @@ def test_a_notebook_runs_with_its_widgets(lab: Server, visit: Visitor) -> None:
     page = visitor.page
     page.goto(f"{lab.address}/lab/tree/{CHAPTER}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_selector("[data-status=idle], .jp-Notebook-ExecutionIndicator")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     page.click(".jp-Notebook .jp-Cell >> nth=0")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
