@@ -115,7 +115,10 @@ class Fusion(Compressor):
         new = [pair[:2] for pair in chosen[len(self.pairs) :]]
         if new:
             seed = derive(e.seed, "mix", step)
-            fuse(network, new, e.fusing, seed=seed, gradients=self._gradients())
+            try:
+                fuse(network, new, e.fusing, seed=seed, gradients=self._gradients())
+            except ValueError as error:  # units that cannot be matched; nothing was changed
+                raise Unreachable(str(error)) from error
         self.pairs = chosen
         return network
 
