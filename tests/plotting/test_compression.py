@@ -125,6 +125,14 @@ def test_one_way_with_too_many_methods_names_the_grey_ones() -> None:
     assert "thin and grey: fuse 09, fuse 10, fuse 11" in title
 
 
+def test_a_method_that_reached_no_share_is_named(few: pd.DataFrame) -> None:
+    part = few[(few["method"] != "SVD") | (few["step"] == 0)]
+    axes = plotting.plot_compression_curve(part)
+    title = axes[0].figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert title.endswith("could not be made so small: SVD")
+    assert "SVD could not be made so small" in plotting.alt_text("compression_curve", part)
+
+
 def test_what_grew_stays_in_view(few: pd.DataFrame) -> None:
     grown = few.copy()
     grown.loc[(grown["name"] == "stored_share") & (grown["step"] == 1), "value"] = 1.2

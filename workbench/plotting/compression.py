@@ -126,8 +126,16 @@ def looks(grouped: Mapping[str, Sequence[str]], theme: str) -> dict[str, style.M
 
 
 def note(summary: pd.DataFrame, grouped: Mapping[str, Sequence[str]], text: str) -> str:
-    """``text`` about the seeds, and which methods are grey everywhere."""
-    return text + words.others(summary["method"].unique(), shown(grouped), "thin and grey")
+    """``text`` about the seeds, which methods are grey everywhere, and which reached no step."""
+    text += words.others(summary["method"].unique(), shown(grouped), "thin and grey")
+    still = unreached(summary)
+    return text + (f"; could not be made so small: {words.listing(still)}" if still else "")
+
+
+def unreached(summary: pd.DataFrame) -> list[str]:
+    """Methods that were measured at step 0 alone, since they reached none of the shares."""
+    steps = summary[summary["method"] != CONTROL].groupby("method")["step"].max()
+    return words.order_methods(steps.index[steps == 0])
 
 
 def draw(
@@ -267,12 +275,13 @@ def method(name: str) -> str:
 
 def ends(summary: pd.DataFrame, metric: str) -> str:
     """The numbers of a summary in words: every method at its fewest bytes, best first."""
-    held = summary[summary["method"] != CONTROL]
-    said = []
+    still = unreached(summary)
+    held = summary[(summary["method"] != CONTROL) & ~summary["method"].isin(still)]
+    said = [f"{name} could not be made so small" for name in still]
     if not held.empty:
         last = held.loc[held.groupby("method")["density"].idxmin()]
         last = last.sort_values("mean", ascending=words.is_logarithmic(metric))
-        said = [
+        said[:0] = [
             f"{row.method} {curves.with_spread(metric, row)} at {words.percent(row.density)}"
             for row in last.itertuples()
         ]
