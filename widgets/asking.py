@@ -262,7 +262,8 @@ class AskState(HasTraits):
 
 
 def recorded(store: Store, needed: Any) -> Any:
-    """A finished training of this model on this task: that of these settings, else the newest.
+    """A finished training of this model on this task: that of these settings, else the newest that
+    was trained for as many updates at least.
 
     Its key is asked again, so that neither other data nor another version of the code is taken.
     """
@@ -274,7 +275,8 @@ def recorded(store: Store, needed: Any) -> Any:
             again = type(needed)(**record.config)
         except (TypeError, ValueError):
             continue  # written by another version, whose settings were others
-        if record.has_checkpoint and store.key(again) == record.key:
+        enough = again.updates >= needed.updates
+        if enough and record.has_checkpoint and store.key(again) == record.key:
             return record
     return None
 

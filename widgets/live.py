@@ -156,7 +156,9 @@ class LiveRun(HasTraits):
         from workbench.records import UnknownRecord
 
         shared: dict[str, Any] = {"key": self.key, "experiment": experiment.name}
-        shared |= experiment.config()
+        # Lists cannot tell rows apart, tuples can.
+        lists = {n: tuple(v) for n, v in experiment.config().items() if isinstance(v, list)}
+        shared |= experiment.config() | lists
         if isinstance(method := getattr(experiment, "method", None), str):
             shared["method"] = method
         try:

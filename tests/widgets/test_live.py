@@ -14,6 +14,7 @@ from synthetic import MadeUp
 from widgets import live
 from widgets.live import LiveRun, Pace
 from widgets.live_view import Live, left, status
+from workbench.experiments.base import setting
 from workbench.observations import Observation, Progress
 from workbench.records import Store
 
@@ -34,6 +35,13 @@ class Failing(MadeUp):
     def run(self, resume: object = None, **inputs: object) -> Iterator[Observation]:
         yield Progress(1, 4, "before it fails")
         raise RuntimeError("the disk burned down")
+
+
+@dataclass(frozen=True)
+class Listing(MadeUp):
+    """An experiment with a list among its settings, which a record holds as a list."""
+
+    shares: tuple[float, ...] = setting((0.75, 0.5), "Shares.")
 
 
 gate = threading.Event()
@@ -58,6 +66,13 @@ def until(true: Callable[[], object], seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.01)
+
+
+def test_a_setting_that_is_a_list_is_a_column(run: LiveRun) -> None:
+    for _ in range(2):  # anew, and from its record
+        run.start(Listing(pruning_steps=2))
+        run.join(20)
+        assert run.state == "finished" and set(run.frame()["shares"]) == {(0.75, 0.5)}
 
 
 def test_a_run_goes_through_its_states(run: LiveRun) -> None:

@@ -215,12 +215,13 @@ def test_a_fine_tuned_head_comes_from_the_records(tmp_path: Path) -> None:
         path.write_text("text,label\n" + "\n".join(lines) + "\n")
     store, task = Store(tmp_path / "records"), f"folder:{tmp_path / 'task'}"
     sizes = dict(model="tiny", train_size=16, eval_size=16, test_size=4)
-    held = store.collect(FineTuning(task=task, updates=2, **sizes))
+    held = store.collect(FineTuning(task=task, updates=4, **sizes))
+    store.collect(FineTuning(task=task, updates=1, **sizes))  # newer, but hardly trained
     wanted = asked.WhatIf(
         task=task, model="tiny", head="fine-tuned", train_size=16, test_size=4, updates=3
     )
     found = asking.recorded(store, wanted.fine_tuning())
-    assert found.key == held.key and found.config["updates"] == 2
+    assert found.key == held.key and found.config["updates"] == 4
     own = store.collect(wanted.fine_tuning())
     assert asking.recorded(store, wanted.fine_tuning()).key == own.key, (
         "the settings' own comes first"
