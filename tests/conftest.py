@@ -25,19 +25,25 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
     """A test without a tier is a unit test, before ``-m`` chooses; then the quick tiers run first.
 
     The browser comes last: its driver keeps an event loop in the main thread for as long as it
-    lives, and tests that start a loop of their own would fail beside it.
+    lives, and tests that start a loop of their own would fail beside it. Processes side by side
+    take the long files first, so that none waits for another at the end.
     """
+    order = TIERS
+    if hasattr(config, "workerinput"):
+        order = ("notebooks", "data", "unit", "browser")
     for item in items:
         if item.path.parent == ROOT / "tests" / "browser":
             item.add_marker(pytest.mark.browser)
         elif not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.unit)
     yield
-    items.sort(key=lambda item: next(i for i, t in enumerate(TIERS) if item.get_closest_marker(t)))
+    items.sort(key=lambda item: next(i for i, t in enumerate(order) if item.get_closest_marker(t)))
 
 
 @pytest.fixture(scope="session")
