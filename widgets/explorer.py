@@ -27,6 +27,7 @@ ONE_DENSITY = ("weight_norms", "gradient_norms", "layer_density")
 ALONE = ("table", "language_heatmap")  # a density that is chosen is the only one shown
 SOME_DENSITIES = ("separability", "weight_distributions", "gradient_distributions", *ALONE)
 ONE_METHOD = ("weight_distributions", "gradient_distributions", "update_distributions")
+FIRST_MEASURE = "bures_wasserstein"
 CONTROLS = ("none", "random", "global random", "standard", "no dropout", "head only")
 FIELDS = ("data", "figure", "metric", "subset", "density", "methods")
 
@@ -131,6 +132,11 @@ class ExplorerState(HasTraits):
         """Further settings of the shown figure, such as the spread."""
         return () if self.empty else tuple(self._family().options)
 
+    @property
+    def by_measure(self) -> bool:
+        """Whether the figure is of a measure of similarity, chosen in the place of a metric."""
+        return not self.empty and "measure" in self._family().columns
+
     def offers(self, name: str) -> tuple[str, ...]:
         """What can be chosen for ``name`` beside the other choices; the default is first."""
         if name not in FIELDS and name not in _OPTIONS:
@@ -152,6 +158,10 @@ class ExplorerState(HasTraits):
         return [name for name in fitting if name not in ELSEWHERE]
 
     def _metric_offers(self) -> Sequence[str]:
+        if self.by_measure:
+            frame = self.frame()
+            held = [*dict.fromkeys(frame["measure"].dropna())] if "measure" in frame else []
+            return sorted(held, key=lambda name: name != FIRST_MEASURE)
         return [metric for metric in self._family().metrics if metric in self._held()]
 
     def _methods_offers(self) -> Sequence[str]:
@@ -245,7 +255,7 @@ class ExplorerState(HasTraits):
     ) -> tuple[dict[str, Any], Mapping[str, Any]]:
         options: dict[str, Any] = {}
         if self.offers("metric"):
-            options["metric"] = self["metric"]
+            options["measure" if self.by_measure else "metric"] = self["metric"]
         if self["subset"] not in ("", ALL):
             options["language" if figure == "alignment" else "subset"] = self["subset"]
         if self["density"] not in ("", ALL, LOWEST):

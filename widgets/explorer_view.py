@@ -134,7 +134,8 @@ class Menu(w.Dropdown):
     def offer(self, state: Any) -> bool:
         """Show what ``state`` offers now; whether there is anything to choose."""
         offered = state.offers(self.name)
-        pairs = tuple((_word(self.name, value), value) for value in offered)
+        kind = "measure" if self.name == "metric" and state.by_measure else self.name
+        pairs = tuple((_word(kind, value), value) for value in offered)
         self.following = True
         try:
             if self.options != pairs:
@@ -198,6 +199,8 @@ def _word(name: str, value: str) -> str:
         return FIGURES[value].title
     if name == "metric":
         return words.scalar(value)
+    if name == "measure":
+        return words.measure(value)
     return VALUES.get(value, value)
 
 

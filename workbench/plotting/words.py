@@ -24,10 +24,18 @@ TUNING = (
 )  # fmt: skip
 
 # All of them: those of chapter 9 in their places, and chapter 10's, which nothing is pruned by.
+FUSION = (
+    "LF mean (WS)", "LF mean (CA)", "LF mean (ED)", "LF mean (KL)", "LF mean (random)",
+    "LF freeze (WS)", "LF mix (WS)", "LF transport (WS)", "LF adjacent (WS)",
+    "LF recalibrated (WS)", "layer pruning", "global pruning", "k-means", "SVD", "autoencoder",
+    "student rollout", "layer removal", "LayerDrop",
+)  # fmt: skip
+
 ORDER = (
     "none", "random", "global random", "magnitude", "global magnitude", "gradient", "lookahead",
     "LAMP", "L0", "L1", "L2", "Taylor", "SNIP", "movement", "Wanda", "SynFlow", "Fisher", "OBD",
     "Cosine-LMBP", "Cosine-MBP", "Frobenius-MBP", *METHODS[4:], *TUNING,
+    *FUSION,
 )  # fmt: skip
 
 # More lines than this in one figure cannot be told apart; then these are drawn in colour, the
@@ -37,6 +45,8 @@ FOCUS = (
     "none", "random", "magnitude", "global magnitude", "LAMP", "Cosine-MBP", "Frobenius-MBP",
     *METHODS[4:],
     "standard", "no dropout", "GradDrop", "Layer-GradDrop", "GradDrop-Epoch", "GradFreeze-TopDown",
+    "LF mean (WS)", "LF mean (CA)", "LF mean (random)", "layer pruning", "k-means", "SVD",
+    "layer removal",
 )  # fmt: skip
 
 LANGUAGES = {
