@@ -6,6 +6,8 @@ import pytest
 
 from workbench.experiments.gradient_dropout import METHODS as DROPPED_METHODS
 from workbench.experiments.gradient_dropout import GradientDropoutTuning
+from workbench.experiments.layer_fusion import METHODS as FUSION_METHODS
+from workbench.experiments.layer_fusion import LayerFusion
 from workbench.experiments.self_distilled_pruning import METHODS, SelfDistilledPruning
 from workbench.experiments.zero_shot_pruning import METHODS as ZERO_SHOT_METHODS
 from workbench.experiments.zero_shot_pruning import ZeroShotPruning
@@ -81,6 +83,41 @@ def test_chapter_10_is_measured_in_every_language_after_every_epoch(store):
     tested = frame[(frame["name"] == "accuracy") & (frame["split"] == "test")]
     assert tested["seed"].nunique() == 5
     assert tested["subset"].nunique() == 14 and tested["step"].nunique() == 7
+
+
+ENWIKI = dict(task="enwiki", model="gpt-small", batch_size=16, test_size=200, eval_size=50,
+              base_updates=600, learning_rate=5e-4)  # fmt: skip
+NOT_OF_TEXT = ("LF recalibrated (WS)", "autoencoder")
+"""A language model has no batch norms; autoencoders of its layers take ten minutes a run."""
+
+
+def test_every_method_of_chapter_8_is_found_under_its_settings(store):
+    held = {record.key for record in store.find("layer-fusion", status="finished")}
+    for method in FUSION_METHODS:
+        for seed in SEEDS:
+            run = LayerFusion.of_method(method, "recorded", seed=seed, **ENWIKI)
+            assert store.key(run) in held or method in NOT_OF_TEXT, (method, seed)
+
+
+def test_the_published_networks_of_chapter_8_are_there(store):
+    """By settings, not by key: the pictures were read from a folder that does not ship."""
+    found = store.find("layer-fusion", task="cifar10", model="cifar10-resnet20", updates=90)
+    runs = {(record.config["method"], record.config["seed"]) for record in found}
+    assert runs == {(method, seed) for method in FUSION_METHODS for seed in SEEDS}
+    for depth in (32, 44, 56):
+        found = store.find("layer-fusion", model=f"cifar10-resnet{depth}", updates=0)
+        assert {"none", "LF mean (WS)", "LF mean (random)", "SVD"} <= {
+            record.config["method"] for record in found
+        }
+
+
+def test_chapter_8_is_measured_at_shares_of_stored_bytes(store):
+    frame = store.scalars(store.find("layer-fusion", method="layer pruning", task="enwiki"))
+    shares = frame[(frame["name"] == "stored_share") & (frame["scope"] == "compressible")]
+    for _, run in shares.groupby(["key", "phase"]):
+        assert run["value"].tolist() == pytest.approx([1, 0.75, 0.5, 0.25], abs=0.01)
+    tested = frame[(frame["name"] == "perplexity") & (frame["split"] == "test")]
+    assert tested.groupby("phase").size().to_dict() == {"one_shot": 12, "after": 12}
 
 
 def test_they_are_small_and_hold_no_checkpoints(root: Path):

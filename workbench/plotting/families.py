@@ -258,12 +258,6 @@ FAMILIES = (
         "before_after", "plot_before_after", ("density",), SCORES, options={"split": _SPLIT},
     ),
     Family(
-        "training_loss", "Loss during retraining",
-        "Each pruning step (dotted) pushes the loss up and retraining brings it down again; "
-        "without pruning the dotted lines are epochs.",
-        "training_loss", "plot_training_loss", ("train_loss",),
-    ),
-    Family(
         "compression_curve", "Score against stored bytes, without and with retraining",
         "Further right fewer bytes are stored; the further right a ring stands, the longer a "
         "method holds on before its score gets worse faster. The dotted level is the whole "
@@ -306,7 +300,12 @@ FAMILIES = (
         "fusion_before_after", "plot_fusion_before_after", ("when",), data="similarities",
         options={"order": ("layers", "clustered")}, columns=("measure", "module"),
     ),
-    # Chapter 10, whose steps are epochs: every run of it measures the share of gradients kept.
+    Family(
+        "training_loss", "Loss during retraining",
+        "Each step (dotted) that removes something pushes the loss up and retraining brings it "
+        "down again; where nothing is removed the dotted lines are epochs.",
+        "training_loss", "plot_training_loss", ("train_loss",),
+    ),
     Family(
         "claims", "What the thesis claims, measured here",
         "Right of zero bears a claim out; an interval that crosses zero decides nothing.",

@@ -38,14 +38,17 @@ def plot_training_loss(
         smoothed = run.groupby("step")["value"].transform(
             lambda values: values.rolling(max(1, smooth), min_periods=1).mean()
         )
-        ax.plot(
-            run["total"], smoothed, color=mark.color, linewidth=1.2, alpha=0.9,
-            marker=mark.marker or None, markevery=max(1, len(run) // 12), markersize=5,
-        )  # fmt: skip
-    for start in rows.groupby("step")["total"].min().iloc[1:]:
-        ax.axvline(start - 0.5, color=style.theme(theme).muted, linewidth=0.7, linestyle=":")
+        for _, part in smoothed.groupby((run["total"].diff() < 0).cumsum()):
+            ax.plot(
+                run.loc[part.index, "total"], part, color=mark.color, linewidth=1.2, alpha=0.9,
+                marker=mark.marker or None, markevery=max(1, len(run) // 12), markersize=5,
+            )  # fmt: skip
+    for end in rows.groupby("step")["total"].max().iloc[:-1]:
+        ax.axvline(end + 0.5, color=style.theme(theme).muted, linewidth=0.7, linestyle=":")
     pruned = (data["name"] == "density").any()
     told = "of retraining (dotted: a pruning step)" if pruned else "(dotted: a new epoch)"
+    if (data["name"] == "stored_share").any():
+        told = "of retraining (dotted: a smaller share of the bytes)"
     ax.set_xlabel(f"updates {told}")
     ax.set_ylabel(words.scalar("train_loss"))
     if (rows["value"] > 0).all() and rows["value"].max() > 50 * rows["value"].median():
@@ -89,5 +92,10 @@ def _rows(data: pd.DataFrame) -> pd.DataFrame:
     first = rows.groupby("step")["update"].min().sort_index()
     if len(first) > 1 and (first.to_numpy()[1:] > length.to_numpy()[:-1]).all():
         return rows.assign(total=rows["update"])  # counted on from epoch to epoch
-    before = length.cumsum() - length
-    return rows.assign(total=rows["step"].map(before) + rows["update"])
+    # Runs that begin each step anew train longer in it: they end where the others do.
+    run = ["method", "seed", "step"]
+    own = rows.groupby(run)["update"].transform("max")
+    usual = rows.groupby(run)["update"].max().groupby("step").agg(lambda n: n.mode().iloc[0])
+    ends, longer = usual.cumsum(), (own - rows["step"].map(usual)).clip(lower=0)
+    start = rows["step"].map(ends - usual) - longer
+    return rows.assign(total=start + rows["update"])
