@@ -82,8 +82,9 @@ def judged(experiment: str, store: Any = None, metric: str = "accuracy") -> pand
 
         store = default_store()
     size = experiments.get(experiment).profile("recorded")
+    agreed = {name: value for name, value in size.config().items() if name in size.budget}
     records = store.find(experiment, status="finished")
-    alike = [r for r in records if all(r.config.get(n) == getattr(size, n) for n in size.budget)]
+    alike = [r for r in records if all(r.config.get(n) == value for n, value in agreed.items())]
     if not alike:
         return None
     return assess(store.scalars(alike), CLAIMS[experiment], metric=metric)

@@ -90,7 +90,10 @@ def claims(experiment: str, *, store: Any = None, task: str | None = None) -> w.
             raise Missing(_missing(experiment, "the recorded size"))
         options = {"task": task} if task else {}
         size = experiments.get(experiment).profile("recorded")
-        query = {"status": "finished"} | {name: getattr(size, name) for name in size.budget}
+        agreed = {name: getattr(size, name) for name in size.budget}
+        # A list in a query means any of them.
+        single = {name: value for name, value in agreed.items() if not isinstance(value, tuple)}
+        query = {"status": "finished"} | single
         query = {"experiment": experiment, **query}
         return Spec("claims", found, options, query, key=(experiment, "claims", task))
 

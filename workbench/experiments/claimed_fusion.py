@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 QUANTITIES = ("one_shot", "retrained", "closeness")
 PHASES = {"one_shot": "one_shot", "retrained": "after"}
 SCORES = ("accuracy", "perplexity")
-NEIGHBOURS, OTHERS = "neighbours", "other pairs"
 _RUN = ["method", "task", "model", "seed"]
 
 
@@ -38,7 +37,8 @@ def values(frame: pd.DataFrame, claim: Claim) -> pd.DataFrame:
             return frame.head(0)[["method", "task", "seed", "step", "value"]]
         rows = frame[(frame["name"] == "neighbour_closeness") & (frame["measure"] == claim.within)]
         near = rows.groupby(_RUN)["value"].mean().reset_index()
-        both = [near.assign(method=NEIGHBOURS), near.assign(method=OTHERS, value=1 - near["value"])]
+        far = near.assign(method=claim.against, value=1 - near["value"])
+        both = [near.assign(method=claim.better), far]
         return _by_network(_joined(both))
     phase = PHASES[claim.quantity]
     rows = frame[(frame["split"] == "test") & (frame["phase"] == phase)]

@@ -235,15 +235,15 @@ LAYER_FUSION: tuple[Claim, ...] = (
             f"Neighbouring layers are the most alike ({words}).",
             "8.5.2",
             "closeness",
-            claimed_fusion.NEIGHBOURS,
-            claimed_fusion.OTHERS,
+            f"neighbours ({short})",
+            "other pairs",
             within=measure,
         )
-        for measure, words in (
-            ("euclidean", "Euclidean distance"),
-            ("bures_wasserstein", "Bures-Wasserstein"),
-            ("covariance_cosine", "cosine of covariances"),
-            ("cka", "CKA of activations"),
+        for measure, words, short in (
+            ("euclidean", "Euclidean distance", "ED"),
+            ("bures_wasserstein", "Bures-Wasserstein", "WS"),
+            ("covariance_cosine", "cosine of covariances", "CA"),
+            ("cka", "CKA of activations", "CKA"),
         )
     ),
 )

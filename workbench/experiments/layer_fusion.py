@@ -70,6 +70,24 @@ distance and KL the symmetrised divergence (8.3).
 """
 
 
+PRINTED: Mapping[str, str] = {
+    "mean (WS)": "LF mean (WS)",
+    "freeze (WS)": "LF freeze (WS)",
+    "mix (WS)": "LF mix (WS)",
+    "mean (CA)": "LF mean (CA)",
+    "mean (ED)": "LF mean (ED)",
+    "mean (KL)": "LF mean (KL)",
+    "Global WS-LF (WS)": "LF mean (WS)",
+    "Adjacent WS-LF (WS)": "LF adjacent (WS)",
+    "magnitude": "layer pruning",
+    "global magnitude": "global pruning",
+    "truncated SVD": "SVD",
+    "denoising autoencoder": "autoencoder",
+    "layer fusion": "LF mean (WS)",
+}
+"""Rows of Tables 8.1 to 8.4 -> the method here that is meant."""
+
+
 @dataclass(frozen=True)
 class LayerFusion(NamedMethods, NetworkExperiment):
     """A network made smaller by one method, at several shares of its bytes (thesis, chapter 8).

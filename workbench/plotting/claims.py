@@ -83,14 +83,19 @@ TITLES = {
     "snr": "signal-to-noise ratio",
     "mutual_information": "information about the teacher, nats",
     "recovery": "score regained by retraining",
+    "one_shot": "score without retraining",
+    "retrained": "score with retraining",
+    "closeness": "how much likelier neighbours are the closer pair",
 }
+OF_BYTES = ("one_shot", "retrained")
 
 
 def _title(quantity: str) -> str:
     """``"zero_shot at 31%"`` -> ``"zero-shot score, 31% of the weights"``."""
     name, _, density = quantity.partition(" at ")
     title = TITLES.get(name, words.scalar(name))
-    return f"{title}, {density} of the weights" if density else title
+    of = "bytes" if name in OF_BYTES else "weights"
+    return f"{title}, {density} of the {of}" if density else title
 
 
 def describe_claims(data: pd.DataFrame, *, task: str | None = None, **_: Any) -> str:
