@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from workbench.experiments import claims
+from workbench.experiments import claims, compressors
 from workbench.experiments.compressors import COMPRESSORS, Bytes, Unreachable, distinct_layers
 from workbench.experiments.layer_fusion import METHODS, LayerFusion
 from workbench.experiments.layer_pairs import (
@@ -27,11 +27,17 @@ SHARES = (0.75, 0.5)
 RECONSTRUCTED = ("autoencoder", "student rollout")
 
 
+@pytest.fixture(autouse=True)
+def few_clusters(monkeypatch):
+    """Of layers of a thousand weights 256 values are many, and take long to find."""
+    monkeypatch.setattr(compressors, "MOST_CLUSTERS", 8)
+
+
 @pytest.fixture
 def experiment(folder):
     def make(method="LF mean (WS)", **changes):
         sizes = dict(model="tiny", shares=SHARES, updates=3, base_updates=3, timed=1, test_size=20)
-        sizes |= dict(reconstruction_steps=2, length=16, device="cpu")
+        sizes |= dict(reconstruction_steps=2, length=16, device="cpu", similarities="none")
         return LayerFusion.of_method(
             method, "smoke", task=f"folder:{folder}", **{**sizes, **changes}
         )
@@ -88,8 +94,9 @@ def test_from_every_checkpoint_the_rest_is_the_same(experiment, measured, method
         assert measured(e.run(resume=whole[place])) == measured(whole[place + 1 :])
 
 
-def test_without_updates_nothing_is_retrained(experiment):
-    seen = list(experiment(updates=0).run())
+@pytest.mark.parametrize("method", ["LF mean (WS)", "layer pruning", "k-means", "SVD"])
+def test_without_updates_nothing_is_retrained(experiment, method):
+    seen = list(experiment(method, updates=0).run())
     assert not scalars(seen, "train_loss")
     assert {o.labels["phase"] for o in scalars(seen, "accuracy")} == {"one_shot"}
 
@@ -102,7 +109,8 @@ def test_what_cannot_be_so_small_is_said_and_the_run_goes_on(experiment):
 
 
 def test_heatmaps_are_in_the_controls_record_and_pairs_in_those_of_fusion(experiment):
-    control = [o for o in experiment("none").run() if isinstance(o, Array)]
+    control = experiment("none", similarities="some", updates=0, shares=(0.75,))
+    control = [o for o in control.run() if isinstance(o, Array)]
     fused = [o for o in experiment("LF mean (CA)").run() if isinstance(o, Array)]
     assert {o.name for o in control} == {"similarity"} and {o.name for o in fused} == {"pairs"}
     told = {(o.labels["measure"], o.labels["module"]) for o in control}

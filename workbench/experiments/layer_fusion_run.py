@@ -242,7 +242,8 @@ class LayerFusionRun:
     # ---- checkpoints ----
 
     def _checkpoint(self, step: int, reached: bool) -> Checkpoint:
-        arrays, meta = self.method.kept() if step and reached else ({}, {})
+        begun = step and reached and self.experiment.updates
+        arrays, meta = self.method.kept() if begun else ({}, {})
         kept = {"model": state_arrays(self.network), "method": arrays}
         return Checkpoint(step, join_arrays(**kept), {"reached": reached, "method": meta})
 
