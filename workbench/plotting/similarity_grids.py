@@ -228,7 +228,7 @@ def panels(count: int, columns: int, *, width: float, below: float, theme: str) 
     side = min((width - bar_room) / columns - 45, 460)
     axes = layout.panels(
         count, width=width, theme_name=theme, least=width // columns, most=columns,
-        height=side + 55 + below / -(-count // columns),
+        height=side + (95 if width < 500 else 55) + below / -(-count // columns),
     )  # fmt: skip
     across = min(1.0, (columns * (side + 45) + bar_room) / width)
     engine = axes[0].figure.get_layout_engine()
