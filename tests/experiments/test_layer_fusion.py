@@ -294,6 +294,17 @@ def test_claims_pair_networks_and_not_copies_of_one(experiment):
     assert row["mean"].item() == pytest.approx(0.15)
 
 
+def test_methods_that_no_network_has_in_common_are_not_compared():
+    import pandas as pd
+
+    rows = []
+    for model, method in (("cifar10-resnet20", "LF mean (WS)"), ("cifar10-resnet56", "SVD")):
+        run = dict(method=method, task="cifar10", model=model, seed=0, step=2)
+        scored = dict(name="accuracy", value=0.5, split="test", phase="one_shot")
+        rows += [{**run, **scored}, {**run, "name": "target_share", "value": 0.5}]
+    assert claims.assess(pd.DataFrame(rows), claims.LAYER_FUSION).empty
+
+
 def test_perplexities_are_compared_as_log_likelihoods():
     import pandas as pd
 

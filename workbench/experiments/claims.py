@@ -292,10 +292,19 @@ def assess(
         alike = claim.quantity not in claimed_fusion.PHASES
         whole = [("all", found)] if len(tasks) > 1 and alike else []
         for task, part in [*tasks, *whole]:
-            if not {claim.better, claim.against} <= set(part["method"]):
+            if not _in_common(part, claim):
                 continue
             interval = contrast(part, claim.better, claim.against)
             verdict = {"above": "shows", "below": "reversed"}.get(interval.verdict, "undecided")
             said = (claim.text, claim.where, claim.measured, claim.better, claim.against, task)
             rows.append((*said, *interval, verdict, when))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _in_common(part: pd.DataFrame, claim: Claim) -> bool:
+    """Whether both sides of a claim were run with some task and seed (or network) alike."""
+    runs = [
+        set(zip(rows["task"], rows["seed"], strict=True))
+        for rows in (part[part["method"] == name] for name in (claim.better, claim.against))
+    ]
+    return bool(runs[0] & runs[1])
