@@ -214,7 +214,6 @@ def saving_rank() -> Exercise:
         cases = (
             (768, 768, 0.5, 192),
             (3072, 768, 0.5, 307),
-            (768, 768, 1.0, 384),
             (64, 576, 0.25, 14),
         )
         for m, n, share, wanted in cases:

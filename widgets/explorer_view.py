@@ -134,7 +134,8 @@ class Menu(w.Dropdown):
     def offer(self, state: Any) -> bool:
         """Show what ``state`` offers now; whether there is anything to choose."""
         offered = state.offers(self.name)
-        kind = "measure" if self.name == "metric" and state.by_measure else self.name
+        by_measure = self.name == "metric" and getattr(state, "by_measure", False)
+        kind = "measure" if by_measure else self.name
         pairs = tuple((_word(kind, value), value) for value in offered)
         self.following = True
         try:

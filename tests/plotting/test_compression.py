@@ -91,9 +91,8 @@ def test_rings_stand_where_it_gets_worse_faster(few: pd.DataFrame, metric: str) 
         rings = [ln for ln in ax.lines if ln.get_markersize() == 13]
         assert len(rings) == 4
         assert all(ring.get_xdata()[0] == pytest.approx(0.5, abs=0.02) for ring in rings)
-    assert "inflection points: LF mean (CA) 50%" in plotting.alt_text(
-        "compression_curve", bent, metric=metric
-    )
+    told = plotting.alt_text("compression_curve", bent, metric=metric)
+    assert "LF mean (CA) 50%" in told.partition("inflection points: ")[2]
     bare = plotting.plot_compression_curve(bent, metric=metric, inflections=False)[0]
     assert not [ln for ln in bare.lines if ln.get_markersize() == 13]
 

@@ -107,11 +107,12 @@ def looks(grouped: Mapping[str, Sequence[str]], theme: str) -> dict[str, style.M
 
     Methods that other chapters know look as they do there.
     """
+    elsewhere = set(words.ORDER) - set(words.FUSION)
     theme_colors = [style.theme(theme).blue]
     theme_colors += [style.OKABE_ITO[c] for c in ("vermillion", "green", "purple", "orange")]
     made: dict[str, style.Mark] = {}
     for held in grouped.values():
-        known = [method for method in held[:MOST] if method in words.ORDER]
+        known = [method for method in held[:MOST] if method in elsewhere]
         row = [*style.method_marks(known, theme).values()]
         made |= style.method_marks(known, theme)
         for method in (method for method in held[:MOST] if method not in made):
