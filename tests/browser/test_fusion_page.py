@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from browsing import Server, Visitor
 
-PAGE = "08_fusion_made_up"
+PAGE = "fusion_made_up"  # without a number it is no chapter of the front page
 PANEL = ".wb-fusion"
 TABLE = f"{PANEL} .wb-costs table"
 
