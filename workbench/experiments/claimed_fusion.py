@@ -43,7 +43,16 @@ def values(frame: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     phase = PHASES[claim.quantity]
     rows = frame[(frame["split"] == "test") & (frame["phase"] == phase)]
     rows = rows[rows["name"].isin(SCORES) & rows["step"].isin(_step(frame, claim))]
+    if claim.quantity == "retrained" and "updates" in rows.columns:
+        rows = rows[rows["updates"] == _recorded_updates()]  # what is done at once needs none
     return _by_network(rows.assign(value=_better_is_higher(rows))[[*_RUN, "value"]])
+
+
+def _recorded_updates() -> int:
+    """Updates of retraining that runs need to be judged together."""
+    from workbench.experiments.layer_fusion import LayerFusion
+
+    return LayerFusion.profile("recorded").updates
 
 
 def _better_is_higher(rows: pd.DataFrame) -> pd.Series:

@@ -100,7 +100,7 @@ class LayerFusion(NamedMethods, NetworkExperiment):
     title = "Layer fusion and its rivals"
     chapter = 8
     version = 1
-    budget = ("shares", "updates")
+    budget = ("shares",)
     methods: ClassVar = METHODS
     profiles = {
         "smoke": dict(
